@@ -15,7 +15,7 @@ PYTEST := $(RUN) -m pytest -q
 UNIT_WORKERS := 2
 E2E_WORKERS := 4
 
-.PHONY: help demo check test docs lint types imports unit unit-quick unit-programs unit-all contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression proto lab-up lab-down images lock clean
+.PHONY: help demo check test docs lint types imports unit unit-quick unit-programs unit-all contract e2e e2e-install e2e-beside e2e-alone lab-test bench-rollout bench-verdicts bench-server bench-compression bench-language proto lab-up lab-down images lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ bench-server: $(VENV)/ready ## the inference server beside five others and the b
 
 bench-compression: $(VENV)/ready ## whole recipes, Auto and each step alone, on models and data that are real (two hours); writes build/bench/compression.json
 	$(RUN) tests/bench/compression.py
+
+bench-language: $(VENV)/ready ## language models beside llama.cpp and others: quality, speed, memory, sizes; writes build/bench/language.json
+	$(RUN) tests/bench/language.py
 
 proto: $(VENV)/ready ## make the gRPC messages anew from inference_server/listeners/grpc/open_inference.proto
 	$(RUN) -m grpc_tools.protoc -I. --python_out=. inference_server/listeners/grpc/open_inference.proto

@@ -27,6 +27,8 @@ PLACES = {
 }
 """The files with the version, and where it stands in them."""
 UNRELEASED = "## [Unreleased]\n"
+LAYERS = "layers/"
+"""The prefix of the named layers in what charts/images/build.py writes."""
 IMAGE = re.compile(r"^(\w+):\n(?:(?:  .*|)\n)*?  image:\n((?:    .*\n)+)", re.MULTILINE)
 
 
@@ -110,7 +112,10 @@ def package_chart(root: Path, digests: Path, output: Path) -> Path:
 
 
 def with_images(values: str, images: dict[str, str]) -> str:
-    """Returns values.yaml with repository and digest of each program's image. Raises ReleaseError if one lacks."""
+    """Returns values.yaml with repository and digest of each program's image, and with the named layers.
+
+    Raises ReleaseError if the image of a program lacks.
+    """
     programs = ("operator", "server", "compressor", "trainer")
     lacking = [name for name in programs if not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", images.get(name, ""))]
     if lacking:
@@ -124,7 +129,8 @@ def with_images(values: str, images: dict[str, str]) -> str:
         image = re.sub(r'^(    digest: )""$', rf'\g<1>"{digest}"', image, flags=re.MULTILINE)
         return match[0].removesuffix(match[2]) + image
 
-    made = IMAGE.sub(named, values)
+    layers = {name.removeprefix(LAYERS): reference for name, reference in images.items() if name.startswith(LAYERS)}
+    made = re.sub(r"^  layers: \{\}", f"  layers: {json.dumps(layers)}", IMAGE.sub(named, values), flags=re.MULTILINE)
     missing = [name for name in programs if images[name].partition("@")[2] not in made]
     if missing:
         raise ReleaseError(f"values.yaml has no empty digest of {', '.join(missing)}")

@@ -18,7 +18,7 @@ from edge_compressor.pipeline import NEEDED
 from edge_compressor.steps import STEPS, StepType
 from edge_operator.decide.analysis import CHECKS
 from edge_operator.decide.analysis.check_type import CheckType
-from edgemodel.compression_request import AUTO, EXPORTED_PROGRAM, ONNX
+from edgemodel.compression_request import AUTO, BY_CONTENT, EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Schema, Setting
 
 _PART = re.compile(
@@ -47,8 +47,8 @@ def with_generated_parts(
         "rules about steps": rules(steps),
         "items of checks": {"items": without_defaults(check_item(checks))},
         "evaluation": {"evaluation": evaluation(tasks)},
-        "format of sources": {**format_of("Format of the model", opaque=True), "default": ONNX},
-        "format of recorded sources": format_of("Format of the model", opaque=True),
+        "format of sources": {**by_content(format_of("Format of the model", opaque=True)), "default": BY_CONTENT},
+        "format of recorded sources": by_content(format_of("Format of the model", opaque=True)),
         "format of models": {**format_of("Format of the teacher file", opaque=False), "default": ONNX},
         "format of converted models": {
             **format_of(
@@ -193,14 +193,15 @@ def rules(steps: Iterable[StepType]) -> list[Schema]:
                 f"give the source as {EXPORTED_PROGRAM}, or leave {step.what_trains} out"
             )
             written = f"has(self.source.converter) && self.source.converter.writes == '{EXPORTED_PROGRAM}'"
-            given = f"self.source.format == '{EXPORTED_PROGRAM}' || {written}"
+            content = f"self.source.format == '{BY_CONTENT}' && !self.source.uri.endsWith('.onnx')"
+            given = f"self.source.format == '{EXPORTED_PROGRAM}' || ({content}) || {written}"
             made.append(_asked(step, given, message, ".source.format"))
     return made
 
 
 def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
-    """Returns the schema of a format field; ``opaque`` includes the formats that need a converter."""
-    formats = [one for one in FORMATS.values() if opaque or one.to_artifact is not None]
+    """Returns the schema of a format field; ``opaque`` includes the formats that need a converter, and folders."""
+    formats = [one for one in FORMATS.values() if opaque or (one.to_artifact is not None and one.accepts_file)]
     described = "; ".join(f"{one.name}, {one.doc}" for one in formats)
     return {
         "description": f"{what}: {described}. Default: {default}.",
@@ -209,17 +210,28 @@ def format_of(what: str, *, opaque: bool, default: str = ONNX) -> Schema:
     }
 
 
+def by_content(schema: Schema) -> Schema:
+    """Returns the schema of a format field that may be left out, because the content tells the format."""
+    described = schema["description"].removesuffix(f" Default: {ONNX}.")
+    inferred = f"{BY_CONTENT}: the format is told by the content; a named format that differs from it is refused."
+    return {
+        **schema,
+        "description": f"{described} {inferred} Default: {BY_CONTENT}.",
+        "enum": [BY_CONTENT, *schema["enum"]],
+    }
+
+
 def rules_of_formats() -> list[Schema]:
     """Returns the CEL rules that require or forbid a converter, by format."""
     opaque = [one.name for one in FORMATS.values() if one.to_artifact is None]
     is_opaque = f"self.format in [{', '.join(map(repr, opaque))}]"
-    models = " or ".join(sorted(one.name for one in FORMATS.values() if one.to_artifact is not None))
+    *others, last = sorted(one.name for one in FORMATS.values() if one.to_artifact is not None)
     names = " and ".join(opaque)
     return [
         {
             "rule": f"!({is_opaque}) || has(self.converter)",
             "message": f"{names} holds weights alone: name the converter that makes a model of them, or give the "
-            f"source as {models}",
+            f"source as {', '.join(others)} or {last}",
             "fieldPath": ".converter",
             "reason": "FieldValueRequired",
         },

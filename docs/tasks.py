@@ -20,7 +20,9 @@ def rows(tasks: Iterable[TaskType] = TASKS.values()) -> Iterator[str]:
     yield "| task | `label` | score | its interval |"
     yield "|---|---|---|---|"
     for task in tasks:
-        named = task.type if task.infer is not None else f"{task.type} (only with `--task`)"
+        named = task.type
+        if task.infer is None:
+            named += " (every decoder)" if task.decoders else " (only with `--task`)"
         yield f"| {named} | {task.label} | {task.score} | {task.interval} |"
 
 

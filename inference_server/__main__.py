@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
+from edgemodel.user_files import UnreadableFile
 from inference_server import logs, settings
 from inference_server.listeners import LISTENERS
 from inference_server.listeners.listener import MissingExtra, PortUnavailable
@@ -29,7 +30,7 @@ def main() -> int:
     except PortUnavailable as error:
         logs.failure("cannot listen", error=str(error))
         return 1
-    except MissingExtra as error:
+    except (MissingExtra, UnreadableFile) as error:
         logs.failure("cannot start", error=str(error))
         return 1
     if ending is not None:

@@ -26,10 +26,16 @@ class RequestError(Exception):
     """The HTTP headers of the answer."""
     retry_after_seconds: int | None = None
     """The seconds after which the client should retry; None if a retry would not help."""
+    parameter: str | None = None
+    """The name of the field of the request that is wrong; None if no single one is."""
 
 
 class InvalidRequest(RequestError):
     """The request violates the protocol; the message says what was given and what is expected."""
+
+    def __init__(self, message: str, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class UnfitRequest(InvalidRequest):
@@ -118,6 +124,23 @@ class Busy(RequestError):
     retry_after_seconds = 1
 
 
+class TooManySequences(RequestError):
+    """The server generates and queues as many sequences as it may: the client should retry."""
+
+    status = 429
+    code = "RESOURCE_EXHAUSTED"
+    outcome = metrics.SERVER_ERROR
+    retry_after_seconds = 1
+
+
+class KeyRefused(RequestError):
+    """The client shows no key of this server."""
+
+    status = 401
+    code = "UNAUTHENTICATED"
+    headers = ((b"www-authenticate", b"Bearer"),)
+
+
 class Expired(RequestError):
     """The request's time was over before its work began."""
 
@@ -147,6 +170,7 @@ class Failure(NamedTuple):
     outcome: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
     retry_after_seconds: int | None = None
+    parameter: str | None = None
 
 
 def failure_of(error: Exception) -> Failure:
@@ -155,6 +179,14 @@ def failure_of(error: Exception) -> Failure:
         error = UnfitRequest(str(error))
     if isinstance(error, RequestError):
         message = str(error)[:MAX_MESSAGE_LENGTH]
-        return Failure(error.status, error.code, message, error.outcome, error.headers, error.retry_after_seconds)
+        return Failure(
+            error.status,
+            error.code,
+            message,
+            error.outcome,
+            error.headers,
+            error.retry_after_seconds,
+            error.parameter,
+        )
     message = f"inference failed: {in_words(error, MAX_MESSAGE_LENGTH)}"[:MAX_MESSAGE_LENGTH]
     return Failure(500, "INTERNAL", message, metrics.SERVER_ERROR)

@@ -18,6 +18,8 @@ from edge_runtime.processor import read_processor
 from edgemodel import names, preflight_report, reasons, serving
 from edgemodel.error_words import in_words
 from inference_server import logs, settings
+from inference_server.generate.limits import GenerationSettings
+from inference_server.generate.model import graph_of
 from inference_server.models.loading import answer_golden, load, read_manifest
 from inference_server.models.selftest import golden_feeds
 from inference_server.server_process import exit_at_once
@@ -51,10 +53,10 @@ def main() -> int:
 def measure(options: ServerSettings) -> preflight_report.PreflightReport:
     """Measures the first model that the settings name."""
     path = options.models[0]
-    manifest = read_manifest(path)
+    manifest = read_manifest(path, needs_manifest=options.needs_manifest)
     if isinstance(manifest, LoadFailure):
         return preflight_report.Incompatible(manifest.reason, manifest.message)
-    model = load(path, manifest, options.tuning)
+    model = load(path, manifest, options.tuning, GenerationSettings(options.generation))
     if isinstance(model, LoadFailure):
         return preflight_report.Incompatible(model.reason, model.message)
     processor = read_processor()
@@ -66,6 +68,7 @@ def measure(options: ServerSettings) -> preflight_report.PreflightReport:
     if isinstance(result, LoadFailure):
         return preflight_report.Incompatible(result.reason, result.message)
     agreement = preflight_report.GoldenAgreement(result.agree, result.items, manifest.golden.min_percent)
+    model = graph_of(model)
     feeds = golden_feeds(model.signature, manifest.golden, path / names.GOLDEN_FILE)
     try:
         latency = time_runs(model, feeds)

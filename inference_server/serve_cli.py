@@ -1,5 +1,6 @@
 """The command ``edgemodel serve``, which serves models locally, without Kubernetes, and prints how to call them."""
 
+import json
 import logging
 import shlex
 import signal
@@ -10,7 +11,9 @@ from urllib.parse import quote
 from edge_runtime.backend import LoadFailure
 from edgemodel import serving
 from edgemodel.artifact import Tensor
+from edgemodel.user_files import UnreadableFile
 from inference_server import settings
+from inference_server.generate.model import TextModel
 from inference_server.listeners import LISTENERS
 from inference_server.listeners.listener import MissingExtra, PortUnavailable
 from inference_server.models.loading import PreparedModel
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         process = ServerProcess(
             options, models, lambda entry, ready: _announce(entry, ready, options.host, process), LISTENERS
         )
-    except (PortUnavailable, MissingExtra) as error:
+    except (PortUnavailable, MissingExtra, UnreadableFile) as error:
         print(f"edgemodel: {error}", file=sys.stderr)
         return 1
     ending = process.run()
@@ -47,12 +50,21 @@ def _announce(entry: ModelEntry, ready: PreparedModel, host: str, process: Serve
         f"{name}  {url}",
         *_told("takes", signature.inputs.values()),
         *_told("gives", signature.outputs.values()),
-        f"  try    curl -s {shlex.quote(f'{url}/example')} | curl -s {shlex.quote(f'{url}/infer')} -d @-",
+        f"  try    {_try(url, name, generates=isinstance(ready.model, TextModel))}",
     ]
     lines += [
         f"  {kind:<5}  {address}:{listener.port}" for kind, listener in process.listeners.items() if kind != "HTTP"
     ]
     print("\n".join(lines), flush=True)
+
+
+def _try(url: str, name: str, *, generates: bool) -> str:
+    """Returns a command that asks the model."""
+    if not generates:
+        return f"curl -s {shlex.quote(f'{url}/example')} | curl -s {shlex.quote(f'{url}/infer')} -d @-"
+    body = json.dumps({"model": name, "messages": [{"role": "user", "content": "What is the sky?"}]})
+    server = url.partition("/v2/")[0]
+    return f"curl -s {server}/v1/chat/completions -H 'content-type: application/json' -d {shlex.quote(body)}"
 
 
 def _told(word: str, tensors: Iterable[Tensor]) -> list[str]:

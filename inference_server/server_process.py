@@ -18,6 +18,8 @@ from edgemodel import reasons
 from edgemodel.artifact import ArtifactManifest
 from edgemodel.error_words import in_words
 from inference_server import logs
+from inference_server.api_keys import ApiKeys
+from inference_server.generate.limits import GenerationSettings
 from inference_server.identity import Identity
 from inference_server.listeners.listener import Listener, ListenerType
 from inference_server.models.loading import PreparedModel
@@ -28,6 +30,8 @@ from inference_server.scheduling.workers import Workers
 from inference_server.service import InferenceService
 from inference_server.settings import ServerSettings
 
+_LAST_SECONDS = 1.0
+"""The time before the end of the drain at which streams end with what they have, so that clients see the reason."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -45,6 +49,10 @@ def repository(options: ServerSettings) -> ModelRepository | LoadFailure:
         replay_from=options.shadow_replay_from,
         replay_token=options.shadow_replay_token,
         tuning=options.tuning,
+        needs_manifest=options.needs_manifest,
+        generation=GenerationSettings(
+            options.generation, options.queue_length, options.timeout_seconds, options.token_objectives
+        ),
     )
     for path in options.models:
         if isinstance(entry := made.add(path), LoadFailure):
@@ -64,7 +72,7 @@ class ServerProcess:
     ) -> None:
         """Opens the ports. ``announce`` is called with each model that begins to serve, in the thread that loads them.
 
-        Raises PortUnavailable, MissingExtra.
+        Raises PortUnavailable, MissingExtra, UnreadableFile for a file of keys.
         """
         self._repository = repository
         self._announce = announce
@@ -85,6 +93,7 @@ class ServerProcess:
             Workers(options.concurrency, options.queue_length),
             explicit_model_control=options.explicit_model_control,
             replay_token=options.shadow_replay_token,
+            api_keys=None if options.api_key_file is None else ApiKeys(options.api_key_file),
         )
         self._loop: asyncio.AbstractEventLoop
         self._end: asyncio.Event
@@ -109,6 +118,7 @@ class ServerProcess:
             self._repository.observe(self._time_warm_ups)
             Thread(target=self._load, name="load", daemon=True).start()
             await self._end.wait()
+            self._loop.call_later(max(self._drain_seconds - _LAST_SECONDS, 0), self._service.end_generations)
             await asyncio.gather(*(one.stop(self._drain_seconds) for one in self.listeners.values()))
 
     def _time_warm_ups(self) -> None:

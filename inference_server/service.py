@@ -6,7 +6,7 @@ finishes an infer request counts it, here and nowhere else, so that each is coun
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter, thread_time
@@ -14,7 +14,21 @@ from typing import Any
 
 from edgemodel import metrics as contract
 from edgemodel.version import VERSION
-from inference_server.errors import Busy, Failure, NotReady, RequestError, client_disconnected, failure_of
+from inference_server import logs
+from inference_server.api_keys import ApiKeys
+from inference_server.errors import (
+    Busy,
+    Failure,
+    NotReady,
+    RequestError,
+    UnfitRequest,
+    client_disconnected,
+    failure_of,
+)
+from inference_server.generate.embedding import Embeddings, TextEncoder
+from inference_server.generate.engine import GenerationRequest
+from inference_server.generate.model import TextModel
+from inference_server.generate.stream import TextStream
 from inference_server.models import control
 from inference_server.models.feedback import Feedback
 from inference_server.models.repository import LOADING, ModelRepository
@@ -41,18 +55,27 @@ class InferenceService:
     read."""
 
     def __init__(
-        self, models: ModelRepository, workers: Workers, *, explicit_model_control: bool, replay_token: str | None
+        self,
+        models: ModelRepository,
+        workers: Workers,
+        *,
+        explicit_model_control: bool,
+        replay_token: str | None,
+        api_keys: ApiKeys | None = None,
     ) -> None:
         """Takes ``explicit_model_control``, which lets clients load and unload models.
 
-        ``replay_token`` is the token that a candidate shows to get the latest requests; None: nobody may.
+        ``replay_token`` is the token that a candidate shows to get the latest requests; None: nobody may. Clients show
+        one of ``api_keys``; None: they need none.
         """
+        self.api_keys = api_keys
         self.models = models
         self.replay_token = replay_token
         self._workers = workers
         self._explicit_model_control = explicit_model_control
         self._changes = 0
         self._changing = ThreadPoolExecutor(1, "control")
+        self._prompts = ThreadPoolExecutor(1, "prompt")
         self._exposition = Exposition(lambda: [entry.metrics for entry in models.entries.values()])
         self._logged_at = float("-inf")
 
@@ -158,6 +181,48 @@ class InferenceService:
             return answer
 
         return infer
+
+    async def generate(
+        self,
+        model: str,
+        version: str | None,
+        prepare: Callable[[TextModel], GenerationRequest],
+        started: float,
+    ) -> TextStream:
+        """Begins to generate text, and counts the request when that ends.
+
+        ``prepare`` makes the request for the model, in another thread, since a long prompt takes time. Raises
+        RequestError, UnfitRequest for a model that generates no text.
+        """
+        try:
+            served = self.find(model, version)
+            if served.text is None:
+                raise UnfitRequest(f"model {model!r} generates no text: ask /v2/models/{model}/infer", "model")
+            request = await asyncio.get_running_loop().run_in_executor(self._prompts, prepare, served.text)
+            stream = TextStream(served.text, request, lambda error: self._count(served.metrics, error, started))
+        except Exception as error:
+            self.reject(model, error, started)
+            raise
+        return stream
+
+    async def embed(self, model: str, texts: Sequence[str | Sequence[int]], started: float) -> Embeddings:
+        """Returns the vectors of ``texts``, which a worker makes. Raises RequestError, and what the runtime raises."""
+        try:
+            served = self.find(model, None)
+            if served.encoder is None:
+                raise UnfitRequest(f"model {model!r} makes no embeddings of texts", "model")
+            made: Embeddings = await self._workers.run(_Embedding(served, served.encoder, texts))
+        except Exception as error:
+            self.reject(model, error, started)
+            raise
+        self._count(served.metrics, None, started)
+        return made
+
+    def end_generations(self) -> None:
+        """Ends all texts that are being generated, with what they have: the server has to end."""
+        cut = sum(served.text.end_all() for served in self.models.serving if served.text is not None)
+        if cut:
+            logs.event("answers end before they are complete, as the server has to end", cut=cut)
 
     def reject(self, model: str, error: Exception, started: float) -> None:
         """Counts an infer request that ended with ``error`` before its model ran.
@@ -311,6 +376,21 @@ class _Inference:
         answer = self.served.infer(self.codec, self.arrived)
         self.served.update_cost(thread_time() - began, self.codec.size)
         return answer
+
+
+class _Embedding:
+    """One request for embeddings, as the workers take it."""
+
+    __slots__ = ("encoder", "served", "texts")
+
+    def __init__(self, served: ServedModel, encoder: TextEncoder, texts: Sequence[str | Sequence[int]]) -> None:
+        self.served, self.encoder, self.texts = served, encoder, texts
+
+    def observe_queue_time(self, seconds: float) -> None:
+        self.served.metrics.observe_queue_time(seconds)
+
+    def work(self) -> Embeddings:
+        return self.encoder.embed(self.texts)
 
 
 class _Judging:

@@ -11,6 +11,15 @@ from typing import Any
 from edge_runtime.cores import usable_cores
 from edge_runtime.tuning import Arena, Tuning
 from edgemodel import metrics, names, serving
+from edgemodel.generation import (
+    CONTEXT_TOKENS,
+    MAX_STREAM_SECONDS,
+    NEW_TOKENS,
+    PROMPT_SECONDS,
+    SEQUENCES,
+    Generation,
+    TokenObjectives,
+)
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -34,9 +43,13 @@ class ServerSettings:
     host: str
     port: int
     models: tuple[Path, ...]
-    """The artifacts' directories or ONNX files; at least one."""
+    """The artifacts' directories, ONNX files, or folders with one; at least one."""
+    needs_manifest: bool
+    """True if a model without a manifest is refused, as the artifact of an image is not whole without one."""
     explicit_model_control: bool
     latency_objective_seconds: float | None
+    token_objectives: TokenObjectives
+    """The objectives of models that generate text, at which their histograms have a bucket edge."""
     warm_up_seconds: int
     """The time after a model became ready in which its requests count as warm-up, in seconds."""
     concurrency: int
@@ -46,6 +59,12 @@ class ServerSettings:
     shadow_replay_from: str | None
     shadow_replay_token: str | None
     tuning: Tuning
+    generation: Generation
+    """The limits of models that generate text."""
+    api_key_file: Path | None
+    """The file with the key that clients must show; None: every client is served."""
+    weights: str | None
+    """``Mapped`` or ``Loaded``; None: by their size."""
     max_body_bytes: int
     timeout_seconds: int
     """The time that a request may wait for its turn, in seconds."""
@@ -88,18 +107,33 @@ def serve_parser(listener_flags: Sequence[AddFlags]) -> argparse.ArgumentParser:
 def _settings(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> ServerSettings:
     given = vars(parser.parse_args(arguments))
     directory = given.pop("model_directory")
-    models = tuple(given.pop("models")) or (directory,)
+    named = tuple(given.pop("models"))
+    models = named or (directory,)
     if len(models) > 1 and any(given[name] for name in ("model", "revision", "variant")):
         parser.error("--model, --revision and --variant name one model, and there are several")
-    given |= {"models": models, "explicit_model_control": given.pop("model_control") == "explicit"}
+    given |= {
+        "models": models,
+        "needs_manifest": not named,
+        "explicit_model_control": given.pop("model_control") == "explicit",
+    }
     given["tuning"] = Tuning(
         intra_op_threads=given.pop("intra_op_threads"),
         arena=given.pop("memory_arena"),
         prepacking=given.pop("prepacking") == "on",
+        mapped=None if given["weights"] is None else given["weights"] == serving.MAPPED,
         concurrency=given["concurrency"],
     )
-    objective = given.pop("latency_objective_milliseconds")
-    given["latency_objective_seconds"] = None if objective is None else objective / 1000
+    given["generation"] = Generation(
+        context_tokens=given.pop("context_tokens"),
+        sequences=given.pop("sequences"),
+        max_new_tokens=given.pop("max_new_tokens"),
+        max_stream_seconds=given.pop("max_stream_seconds"),
+    )
+    given["latency_objective_seconds"] = _seconds(given.pop("latency_objective_milliseconds"))
+    given["token_objectives"] = TokenObjectives(
+        first_token=_seconds(given.pop("first_token_objective_milliseconds")),
+        inter_token=_seconds(given.pop("inter_token_objective_milliseconds")),
+    )
     own = {field.name for field in fields(ServerSettings)}
     flags = {name: given.pop(name) for name in list(given) if name not in own}
     return ServerSettings(listener_flags=flags, **given)
@@ -142,6 +176,20 @@ def _parser(
         serving.LATENCY_OBJECTIVE_MILLISECONDS,
         None,
         "a bucket of the duration histogram ends at this latency",
+        _milliseconds,
+    )
+    variable(
+        "--first-token-objective-milliseconds",
+        serving.FIRST_TOKEN_OBJECTIVE_MILLISECONDS,
+        None,
+        "a bucket of the histogram of times to the first token ends here",
+        _milliseconds,
+    )
+    variable(
+        "--inter-token-objective-milliseconds",
+        serving.INTER_TOKEN_OBJECTIVE_MILLISECONDS,
+        None,
+        "a bucket of the histogram of times between tokens ends here",
         _milliseconds,
     )
     variable(
@@ -205,6 +253,52 @@ def _parser(
         default="on",
         help="off: weights are not rearranged, which saves memory of their size and makes some models slower",
     )
+    generate = serving.GENERATE
+    variable(
+        "--context-tokens",
+        generate["contextTokens"],
+        None,
+        "tokens of a prompt and its answer together, of models that generate text; at most those of the model, "
+        f"{CONTEXT_TOKENS} if not given",
+        integer_between(1, 1_048_576),
+    )
+    variable(
+        "--sequences",
+        generate["sequences"],
+        None,
+        f"requests for text that are answered at a time, each with a cache of its own; {SEQUENCES} if not given",
+        integer_between(1, 256),
+    )
+    variable(
+        "--max-new-tokens",
+        generate["maxNewTokens"],
+        None,
+        f"tokens of an answer at most; {NEW_TOKENS} if not given",
+        integer_between(1, 1_048_576),
+    )
+    variable(
+        "--max-stream-seconds",
+        generate["maxStreamSeconds"],
+        None,
+        f"time of an answer at most, from the head of its request; {PROMPT_SECONDS} and one for each token of the "
+        f"longest answer if not given, at most {MAX_STREAM_SECONDS}",
+        integer_between(1, 3600),
+    )
+    variable(
+        "--weights",
+        serving.WEIGHTS,
+        None,
+        "Mapped: weights stay in their file, whose pages the kernel may drop; Loaded: they are copied into memory; "
+        "by their size if not given",
+        _weights,
+    )
+    variable(
+        "--api-key-file",
+        serving.API_KEY_FILE,
+        None,
+        "file with the key that clients must show, read again when it changes; every client is served if not given",
+        Path,
+    )
     add(
         "--max-body-bytes",
         type=integer_between(1, 2**40),
@@ -217,11 +311,12 @@ def _parser(
         default=DEFAULT_TIMEOUT_SECONDS,
         help="a request that waits longer for its turn is answered 503; a request may set its own parameter timeout",
     )
-    add(
+    variable(
         "--drain-seconds",
-        type=integer_between(0, 3600),
-        default=DEFAULT_DRAIN_SECONDS,
-        help="the time for requests in work to end after a signal",
+        serving.DRAIN_SECONDS,
+        DEFAULT_DRAIN_SECONDS,
+        "the time for requests in work to end after a signal",
+        integer_between(0, 3600),
     )
     for add_flags in listener_flags:
         add_flags(parser)
@@ -254,6 +349,16 @@ def _arena(text: str) -> Arena:
         return Arena(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(Arena)}") from None
+
+
+def _weights(text: str) -> str:
+    if text not in serving.WEIGHTS_VALUES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(serving.WEIGHTS_VALUES)}")
+    return text
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _milliseconds(text: str) -> float:

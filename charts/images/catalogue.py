@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgemodel import job_images
 from edgemodel.job_images import JobImage
+from edgemodel.names import TOKENIZERS_LAYER
 
 from . import debian
 from .debian import Debian
@@ -93,6 +94,7 @@ _NUMPY = {
         "numpy/_core/_simd*.so", "numpy/_core/_*_tests*.so", "numpy/_pyinstaller", "numpy/ma/testutils.py",
     ],
 }  # fmt: skip
+_TOKENIZERS = {"tokenizers: to draw tokens": ["tokenizers/tools"]}
 _ONNXRUNTIME = {
     "a second copy of the runtime: the Python module does not link it": ["onnxruntime/capi/libonnxruntime.so*"],
     "model zoo, samples, other languages' back end": ["onnxruntime/backend", "onnxruntime/datasets"],
@@ -203,6 +205,7 @@ COMPRESSOR = Image(
                     )
                 ],
                 "a shell, manual pages": ["isympy.py", "share"],
+                **_TOKENIZERS,
                 "numpy: loaded on demand, and no step demands it": ["numpy/polynomial"],
                 "onnx: for compiling against it, and to test it": ["onnx/*.proto", "onnx/fuzz"],
             },
@@ -281,5 +284,18 @@ PROMETHEUS = Image(
 
 IMAGES = {image.name: image for image in (SERVER, OPERATOR, COMPRESSOR, TRAINER, REGISTRY, PROMETHEUS)}
 
-NAMED_LAYERS: dict[str, NamedLayer] = {}
-"""The named layers by name. The server needs none yet, as onnxruntime is in its base."""
+TOKENIZERS = NamedLayer(
+    name=TOKENIZERS_LAYER,
+    description="Reads texts as tokens, and chat templates, for language models",
+    upon=SERVER,
+    wheels=(
+        Wheels(
+            lock="generation",
+            upon="server",
+            pruned=_TOKENIZERS,
+        ),
+    ),
+)
+
+NAMED_LAYERS: dict[str, NamedLayer] = {layer.name: layer for layer in (TOKENIZERS,)}
+"""The named layers by name."""

@@ -14,6 +14,7 @@ from edgemodel import metrics as contract
 from edgemodel.artifact import ArtifactManifest
 from inference_server.identity import Identity
 from inference_server.observability.metrics import Exposition, ModelMetrics
+from inference_server.observability.tokens import TokenMetrics
 
 UNITS = {
     "_info": "none",
@@ -35,6 +36,8 @@ UNITS = {
     "_feedback_total": "items",
     "_verdicts_total": "verdicts",
     "_transitions_total": "changes",
+    "_tokens_total": "tokens",
+    "_finished_total": "requests",
     "_errors_total": "errors",
 }
 """The unit by the end of the name; the longest counts."""
@@ -45,6 +48,7 @@ LABELS = {
     "check": "the name of the check",
     "class": "the predicted class: its position, or the whole number itself; `other` beyond the counted ones",
     "correct": "`true` or `false`: whether the prediction was right by its label",
+    "direction": "`in` for tokens of prompts, `out` for generated ones",
     "hypothesis": "`Worse`, `AboveLimit` or `BelowLimit`",
     "image": "the reference of the image",
     "kind": "the kind of object, with its subresource if there is one",
@@ -55,13 +59,14 @@ LABELS = {
     "node": "the name of the node",
     "outcome": "`ok`, `refused` (does not fit this model), `client_error` (wrong for any model) or `server_error`",
     "process": "a value of its own in every process of a server; within one, a counter never falls",
+    "prompt": "the upper end of the bucket of the prompt's length, in tokens; `+Inf` beyond the last",
     "program": "`server`, `compressor` or `trainer`",
-    "reason": "[the reason](reasons.md)",
+    "reason": "[the reason](reasons.md); of finished requests `stop`, `length`, `time`, `cancelled` or `error`",
     "result": "`agree` or `disagree`",
     "revision": "the name of the revision",
     "server_version": "the version of the server",
     "source_digest": "the digest of the source",
-    "state": "`stable`, `candidate`, `offline`, `failed`, `unsupported` or `setAside`",
+    "state": "`stable`, `candidate`, `offline`, `failed`, `unsupported` or `setAside`; of a cache `used` or `reserved`",
     "status": "the HTTP status of the answer; 0 without one",
     "variant": "the name of the variant",
     "verb": "the verb of the request",
@@ -104,6 +109,8 @@ def of_the_server() -> list[Declared]:
     """Returns the metrics of a server in its warm-up, when all series exist."""
     manifest = cast(ArtifactManifest, SimpleNamespace(artifact_digest="", source_digest=""))
     model = ModelMetrics(Identity(*[""] * len(contract.IDENTITY_LABELS)), manifest, None)
+    model.tokens = TokenMetrics()
+    model.tokens.record_first_token(1, 1.0)
     return _declared(Exposition(lambda: [model]).collect(), {})
 
 

@@ -44,7 +44,8 @@ CONTENTS = {
         "rollout/callers",
     ],
     "Serving": [
-        *("serving/protocol", "serving/tuning", "serving/feedback-and-drift", "serving/shadow-replay"),
+        *("serving/protocol", "serving/generation", "serving/text", "serving/tuning"),
+        *("serving/feedback-and-drift", "serving/shadow-replay"),
         *("serving/grpc", "serving/local"),
     ],
     "Operations": [

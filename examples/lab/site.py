@@ -24,6 +24,8 @@ from examples.lab.tools import bin_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
+LAYERS = "layers/"
+"""The prefix of the named layers in what charts/images/build.py writes."""
 SYSTEM_NAMESPACE = "edgemodel-system"
 RELEASE = "edgemodel"
 
@@ -167,7 +169,10 @@ def chart_values(site: Site, images: dict[str, str]) -> dict[str, Any]:
             "allowedConverterImages": [f"{site.pull_from}/converters/"],
             **where,
         },
-        "server": {"image": image("server")},
+        "server": {
+            "image": image("server"),
+            "layers": {name.removeprefix(LAYERS): images[name] for name in images if name.startswith(LAYERS)},
+        },
         "compressor": {"image": image("compressor")},
         **({"trainer": {"image": image("trainer")}} if "trainer" in images else {}),
         "registry": {"image": image("registry"), **where},

@@ -11,15 +11,15 @@ from edge_runtime.loading import load_model
 from edge_runtime.tuning import Tuning
 from edgemodel import names, reasons
 from edgemodel.artifact import ArtifactManifest, Golden
-from edgemodel.digest import digest_of_file
 from edgemodel.error_words import in_words
-from edgemodel.user_files import UnreadableFile, check_file, read_bytes
+from edgemodel.user_files import UnreadableFile, read_bytes
+from inference_server.generate.limits import DEFAULTS, GenerationSettings
+from inference_server.generate.loading import generates, load_text_model
+from inference_server.generate.model import graph_of
+from inference_server.models import artifact_files
 from inference_server.models.selftest import GoldenInvalid, GoldenResult, run_golden
 
 _log = logging.getLogger(__name__)
-
-REVISION_LENGTH = 10
-"""The number of hexadecimal digits of a file's digest that become its revision, if it has no manifest."""
 
 
 @dataclass(frozen=True)
@@ -33,34 +33,38 @@ class PreparedModel:
     golden_seconds: float
 
 
-def read_manifest(path: Path) -> ArtifactManifest | LoadFailure:
+def read_manifest(path: Path, *, needs_manifest: bool = False) -> ArtifactManifest | LoadFailure:
     """Returns the manifest of an artifact's directory.
 
-    An ONNX file without one gets a manifest with the file's name, and its digest as the revision.
+    Unless it ``needs_manifest``, an ONNX file without one, or a folder that holds one, gets a manifest with its name,
+    and its digest as the revision.
     """
     try:
-        if path.is_file():
-            digest = digest_of_file(path)
-            revision = digest.removeprefix("sha256:")[:REVISION_LENGTH]
-            return ArtifactManifest(path.stem, revision, names.DEFAULT_VARIANT, digest, digest, (), (), None)
+        has_none = path.is_file() or (not (path / names.MANIFEST_FILE).exists() and any(path.glob("*.onnx")))
+        if has_none and not needs_manifest:
+            return artifact_files.manifest_of(path)
         if not os.path.lexists(path):
             return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: there is no such file or folder")
         path /= names.MANIFEST_FILE
         return ArtifactManifest.decode(read_bytes(path))
     except UnreadableFile as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
+    except LoadFailure as failure:
+        return failure
     except (OSError, ValueError, AttributeError) as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
 
-def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel | LoadFailure:
-    """Verifies the digest, then loads the model: nothing unverified is parsed."""
+def load(
+    path: Path, manifest: ArtifactManifest, tuning: Tuning, generation: GenerationSettings = DEFAULTS
+) -> LoadedModel | LoadFailure:
+    """Verifies the digest of each file, then loads the model: the runtime parses nothing unverified."""
     path = path if path.is_file() else path / manifest.model_file
     try:
-        check_file(path)
-        actual = digest_of_file(path)
-        if actual != manifest.artifact_digest:
-            return LoadFailure(reasons.DIGEST_MISMATCH, f"{path}: expected {manifest.artifact_digest}, got {actual}")
+        if (failure := artifact_files.verify(path, manifest)) is not None:
+            return failure
+        if generates(path.parent, manifest):
+            return load_text_model(path.parent, manifest, tuning, generation)
         return load_model(path, manifest.runtime, tuning, manifest.transforms)
     except UnreadableFile as error:
         return LoadFailure(reasons.MODEL_LOAD_FAILED, str(error))
@@ -72,10 +76,12 @@ def load(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> LoadedModel 
         return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: {in_words(error)}")
 
 
-def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedModel | LoadFailure:
+def prepare(
+    path: Path, manifest: ArtifactManifest, tuning: Tuning, generation: GenerationSettings = DEFAULTS
+) -> PreparedModel | LoadFailure:
     """Loads the model and runs its golden set, which it has to pass."""
     started = perf_counter()
-    model = load(path, manifest, tuning)
+    model = load(path, manifest, tuning, generation)
     if isinstance(model, LoadFailure):
         return model
     loaded = perf_counter()
@@ -90,6 +96,7 @@ def prepare(path: Path, manifest: ArtifactManifest, tuning: Tuning) -> PreparedM
 
 def answer_golden(model: LoadedModel, directory: Path, golden: Golden) -> GoldenResult | LoadFailure:
     """Runs the golden set, and returns the result, passed or not."""
+    model = graph_of(model)
     try:
         return run_golden(model.run, model.signature, golden, directory / names.GOLDEN_FILE)
     except GoldenInvalid as error:

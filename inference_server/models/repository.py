@@ -13,6 +13,8 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.error_words import in_words
 from inference_server import logs, memory
 from inference_server.errors import ModelNotFound, ModelNotReady
+from inference_server.generate.embedding import encoder_of
+from inference_server.generate.limits import DEFAULTS, GenerationSettings
 from inference_server.identity import Identity
 from inference_server.models import loading, replay
 from inference_server.models.loading import PreparedModel
@@ -57,20 +59,23 @@ class ModelRepository:
         tuning: Tuning,
         replay_from: str | None,
         replay_token: str | None,
+        generation: GenerationSettings = DEFAULTS,
+        needs_manifest: bool = False,
     ) -> None:
         """Takes ``replay_from``, the URL of the server that this one will replace; None for none."""
         self._observers: list[Callable[[], None]] = []
         self.entries: dict[str, ModelEntry] = {}
         """The models by name; replaced, never changed."""
         self._identify, self._objective = identify, objective_seconds
-        self._limits, self._tuning = limits, tuning
+        self._limits, self._tuning, self._generation = limits, tuning, generation
+        self._needs_manifest = needs_manifest
         self._replay_from, self._replay_token = replay_from, replay_token
         self._lock = Lock()
         """The lock of loads and unloads, which run one at a time."""
 
     def add(self, path: Path) -> ModelEntry | LoadFailure:
         """Reads the manifest at ``path``, and loads nothing yet."""
-        manifest = loading.read_manifest(path)
+        manifest = loading.read_manifest(path, needs_manifest=self._needs_manifest)
         if isinstance(manifest, LoadFailure):
             return manifest
         entry = self._entry(path, manifest)
@@ -130,21 +135,23 @@ class ModelRepository:
         with self._lock:
             old = entry = self.entries[name]
             if entry.reason != LOADING or entry.served is not None:
-                manifest = loading.read_manifest(old.path)
+                manifest = loading.read_manifest(old.path, needs_manifest=self._needs_manifest)
                 if isinstance(manifest, LoadFailure):
                     return _failed(old, manifest)
                 entry = self._entry(old.path, manifest)
                 if entry.identity.model != name:
                     message = f"{old.path} holds the model {entry.identity.model!r} now, not {name!r}"
                     return _failed(old, LoadFailure(reasons.MODEL_LOAD_FAILED, message))
-            outcome = loading.prepare(entry.path, entry.manifest, self._tuning)
+            outcome = loading.prepare(entry.path, entry.manifest, self._tuning, self._generation)
             if isinstance(outcome, LoadFailure):
                 return _failed(old, outcome)
             if outcome.golden is not None:
                 disagree = outcome.golden.items - outcome.golden.agree
                 entry.metrics.golden = (outcome.golden.agree, disagree, float(outcome.golden.min_percent))
             self._replay(old, entry, outcome.model)
-            entry.served = ServedModel(entry.identity, outcome.model, entry.metrics, self._limits)
+            served = ServedModel(entry.identity, outcome.model, entry.metrics, self._limits)
+            served.encoder = encoder_of(entry.path, outcome.model)
+            entry.served = served
             self.entries = {**self.entries, name: entry}
             self._tell_observers()
         return outcome

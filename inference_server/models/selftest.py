@@ -14,8 +14,10 @@ import numpy as np
 from edge_runtime.agreement import close, spread_of_floats
 from edge_runtime.classes import same_class
 from edge_runtime.datatypes import DATATYPES, Array, as_numbers
+from edge_runtime.decoder import Decoder, decoder_of
+from edge_runtime.golden_tokens import EXPECTED, TOKENS, UNJUDGED, count_same
 from edge_runtime.signature import Signature
-from edgemodel.artifact import Golden, Tensor
+from edgemodel.artifact import TOKENS_AGREEMENT, Golden, Tensor
 from edgemodel.error_words import in_words
 from edgemodel.user_files import UnreadableFile, check_file
 
@@ -50,6 +52,8 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
 
     A first dimension that the model fixes at n takes n items at a time.
     """
+    if golden.agreement == TOKENS_AGREEMENT:
+        return _run_texts(run, signature, golden, path)
     inputs, outputs = _load(path, signature, golden.items)
     agrees = _agreement(golden, signature, outputs)
     datatypes = [signature.outputs[name].datatype for name in outputs]
@@ -66,8 +70,35 @@ def run_golden(run: Run, signature: Signature, golden: Golden, path: Path) -> Go
     return GoldenResult(agree, golden.items, min_percent)
 
 
+def _run_texts(run: Run, signature: Signature, golden: Golden, path: Path) -> GoldenResult:
+    decoder, tokens, expected = _load_texts(signature, golden, path)
+    return GoldenResult(count_same(run, decoder, tokens, expected), golden.items, _percent(golden.min_percent))
+
+
+def _load_texts(signature: Signature, golden: Golden, path: Path) -> tuple[Decoder, Array, Array]:
+    """Returns the decoder, and the texts with the tokens that are expected. Raises GoldenInvalid."""
+    decoder = decoder_of(list(signature.inputs.values()), list(signature.outputs.values()))
+    if decoder is None:
+        raise GoldenInvalid("the golden set holds texts, and the model is no decoder")
+    arrays = _arrays(path)
+    if arrays.keys() != {TOKENS, EXPECTED}:
+        raise GoldenInvalid(f"the golden set of a decoder has {TOKENS} and {EXPECTED}, not {', '.join(sorted(arrays))}")
+    tokens, expected = arrays[TOKENS], arrays[EXPECTED]
+    if tokens.ndim != 2 or tokens.shape != expected.shape or {tokens.dtype.kind, expected.dtype.kind} != {"i"}:
+        raise GoldenInvalid("the golden set of a decoder wants whole numbers, [texts, tokens], twice the same shape")
+    judged = int((expected != UNJUDGED).sum())
+    if judged != golden.items or not judged:
+        raise GoldenInvalid(f"the manifest says that {golden.items} places are judged, and the file has {judged}")
+    if 0 <= decoder.vocabulary <= int(tokens.max()) or int(tokens.min()) < UNJUDGED or (tokens[:, 0] < 0).any():
+        raise GoldenInvalid(f"the golden set has tokens that are not among the model's {decoder.vocabulary}")
+    return decoder, tokens, expected
+
+
 def golden_feeds(signature: Signature, golden: Golden, path: Path) -> list[dict[str, Array]]:
-    """Returns the inputs of each run of ``run_golden``. Raises GoldenInvalid."""
+    """Returns the inputs of each run of ``run_golden``; for texts, of the first run of each. Raises GoldenInvalid."""
+    if golden.agreement == TOKENS_AGREEMENT:
+        decoder, tokens, _ = _load_texts(signature, golden, path)
+        return [decoder.feed(text[text != UNJUDGED][None, :1], decoder.cache(0)) for text in tokens]
     inputs, _ = _load(path, signature, golden.items)
     step = _items_a_run(signature.inputs.values(), inputs, golden.items)
     return [feeds for _, feeds in _feeds(signature, inputs, golden.items, step)]
@@ -88,14 +119,7 @@ def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array
     """Returns the recorded inputs and outputs by name, in the model's order; outputs may be recorded in part."""
     if items < 1:
         raise GoldenInvalid(f"the manifest says that the golden set has {items} items, want at least 1")
-    try:
-        check_file(path)
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except UnreadableFile as error:
-        raise GoldenInvalid(str(error)) from error
-    except Exception as error:  # numpy raises anything for an archive that is damaged
-        raise GoldenInvalid(f"{path.name} cannot be read: {in_words(error)}") from error
+    arrays = _arrays(path)
     inputs = {name: arrays[f"input.{name}"] for name in signature.inputs if f"input.{name}" in arrays}
     outputs = {name: arrays[f"output.{name}"] for name in signature.outputs if f"output.{name}" in arrays}
     if missing := signature.inputs.keys() - inputs.keys():
@@ -106,6 +130,17 @@ def _load(path: Path, signature: Signature, items: int) -> tuple[dict[str, Array
         if array.shape[:1] != (items,):
             raise GoldenInvalid(f"{path.name}: {name} has shape {list(array.shape)}, want {items} items first")
     return inputs, outputs
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    try:
+        check_file(path)
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except UnreadableFile as error:
+        raise GoldenInvalid(str(error)) from error
+    except Exception as error:  # numpy raises anything for an archive that is damaged
+        raise GoldenInvalid(f"{path.name} cannot be read: {in_words(error)}") from error
 
 
 def _percent(text: str) -> Decimal:

@@ -9,12 +9,15 @@ from weakref import finalize
 from edge_runtime.backend import LoadedModel
 from edge_runtime.datatypes import BFLOAT16, Array, as_numbers
 from inference_server.errors import Expired
+from inference_server.generate.embedding import TextEncoder
+from inference_server.generate.model import TextModel
 from inference_server.identity import Identity
 from inference_server.models import replay
 from inference_server.models.feedback import Feedback, Predictions
 from inference_server.models.replay import Record, Ring
 from inference_server.observability.metrics import ModelMetrics
 from inference_server.observability.statistics import Stats
+from inference_server.observability.tokens import TokenMetrics
 from inference_server.protocol import metadata
 from inference_server.protocol.infer import Inference, RequestSignature
 from inference_server.protocol.request_codec import RequestCodec
@@ -60,6 +63,13 @@ class ServedModel:
     def __init__(self, identity: Identity, model: LoadedModel, metrics: ModelMetrics, limits: ServingLimits) -> None:
         """Disables batches for a model without an open first dimension."""
         self.identity, self.model, self.metrics = identity, model, metrics
+        self.text = model if isinstance(model, TextModel) else None
+        """The model, if it generates text; None for any other."""
+        self.encoder: TextEncoder | None = None
+        """The encoder of texts; None for a model that makes no embeddings of texts."""
+        if self.text is not None:
+            metrics.tokens = metrics.tokens or TokenMetrics(self.text.limits.objectives)
+            self.text.count_in(metrics.tokens)
         # A request in work keeps this: the model ends with its last request, not with the unload.
         finalize(self, model.close).atexit = False
         self.signature = RequestSignature(model.signature.inputs, model.signature.outputs, model.signature.optional)
@@ -86,7 +96,8 @@ class ServedModel:
         One that is much larger than usual may take much longer, too.
         """
         return (
-            self._average < self._quick_seconds
+            self.text is None
+            and self._average < self._quick_seconds
             and size <= self._average_size * MUCH_LARGER
             and size <= (QUICK_BINARY_BYTES if binary else QUICK_BYTES)
             and self.max_batch_items == 1
@@ -217,9 +228,9 @@ class ServedModel:
         return replay.encode(self.recent(), self.signature)
 
     def _note(self, inference: Inference, arrays: Sequence[Array], now: float) -> None:
-        """Keeps what the model's first output shows, if the request asked for it."""
+        """Keeps what the model's first output shows, if the request asked for it and it is no generated text."""
         position = inference.wanted.position(self._first)
-        if position is None:
+        if position is None or self.text is not None:
             return
         scores = arrays[position]
         if self._first_is_bfloat16:

@@ -5,6 +5,7 @@ from copy import copy
 from itertools import accumulate
 
 import numpy as np
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 from edge_runtime.datatypes import Array
@@ -62,3 +63,13 @@ class Histogram:
     def buckets(self) -> list[tuple[str, int]]:
         """Returns (upper bound, number of values up to it), ascending."""
         return list(zip(map(floatToGoString, self._bounds), accumulate(self._counts), strict=True))
+
+
+def add_histogram(family: HistogramMetricFamily, name: str, labels: dict[str, str], histogram: Histogram) -> None:
+    """Adds the series of ``histogram`` to ``family``, which has the name ``name``; ``labels`` may differ from those of
+    its other series."""
+    buckets = histogram.buckets
+    for edge, count in buckets:
+        family.add_sample(f"{name}_bucket", {**labels, "le": edge}, count)
+    family.add_sample(f"{name}_count", labels, buckets[-1][1])
+    family.add_sample(f"{name}_sum", labels, histogram.sum)

@@ -22,7 +22,9 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.version import VERSION
 from inference_server.identity import Identity
 from inference_server.observability.drift import Drift
-from inference_server.observability.histogram import Histogram
+from inference_server.observability.histogram import Histogram, add_histogram
+from inference_server.observability.token_families import TokenFamilies
+from inference_server.observability.tokens import TokenMetrics
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -76,6 +78,8 @@ class ModelMetrics:
         self.replayed: tuple[int, int] | None = None
         """The (items that agree, items that disagree); None if nothing was replayed."""
         self.drift = Drift()
+        self.tokens: TokenMetrics | None = None
+        """The counts of a model that generates text; None for any other."""
         self._warm_up: Counted | None = None
         """The counts at the end of the warm-up; None while it lasts."""
         self._lock = Lock()
@@ -109,6 +113,8 @@ class ModelMetrics:
         """Ends the warm-up. Only the event loop calls this, so that no request is counted meanwhile."""
         with self._lock:
             self._warm_up = Counted(self.outcomes, self.duration)
+        if self.tokens is not None:
+            self.tokens.end_warm_up()
 
     @property
     def is_warming_up(self) -> bool:
@@ -195,6 +201,7 @@ class Exposition(Collector):
         )
         memory = _gauge(contract.MEMORY_BYTES, "Resident memory of the server.")
         threads = _gauge(contract.THREADS, "Threads of the server.")
+        tokens = TokenFamilies()
         for model in self._models():
             warm, steady = model.warm_up_and_steady()
             for outcome, count in steady.outcomes.items():
@@ -203,6 +210,8 @@ class Exposition(Collector):
                 family.add_metric(model.labels, histogram.buckets, histogram.sum)
             if model.is_warming_up or any(warm.outcomes.values()):
                 _add_warm_up(model.labels, warm, requests, duration)
+            if model.tokens is not None:
+                tokens.add(model.labels, model.tokens)
             for result, count in model.feedback.items():
                 feedback.add_metric((*model.labels, result), count)
             classes, confidences = model.drift.counts()
@@ -233,6 +242,7 @@ class Exposition(Collector):
             info,
             memory,
             threads,
+            *tokens.families,
         )
 
 
@@ -243,11 +253,7 @@ def _add_warm_up(
     mine = {**dict(zip(_labels(), labels, strict=True)), contract.WARM_UP_LABEL: contract.WARM_UP}
     for outcome, count in warm.outcomes.items():
         requests.add_sample(contract.REQUESTS_TOTAL, {**mine, "outcome": outcome}, count)
-    buckets = warm.duration.buckets
-    for edge, count in buckets:
-        duration.add_sample(f"{contract.DURATION_SECONDS}_bucket", {**mine, "le": edge}, count)
-    duration.add_sample(f"{contract.DURATION_SECONDS}_count", mine, buckets[-1][1])
-    duration.add_sample(f"{contract.DURATION_SECONDS}_sum", mine, warm.duration.sum)
+    add_histogram(duration, contract.DURATION_SECONDS, mine, warm.duration)
 
 
 def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:

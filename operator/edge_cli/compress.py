@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from edge_cli.manifest import (
@@ -26,6 +26,7 @@ from edgemodel.artifact import ArtifactManifest
 from edgemodel.budget import Budget, parse_budget
 from edgemodel.compression_request import (
     AUTO,
+    BY_CONTENT,
     DATASETS,
     ONNX,
     CompressionRequest,
@@ -106,7 +107,10 @@ def read_request(options: argparse.Namespace) -> tuple[CompressionRequest, str, 
     if options.source:
         states = given.source.stateful_inputs if given else {}
         source = Source(
-            options.source, options.digest, options.format or _format(options.source), stateful_inputs=states
+            options.source,
+            options.digest,
+            options.format or format_of(options.source) or BY_CONTENT,
+            stateful_inputs=states,
         )
     elif given is not None:
         source = given.source
@@ -233,18 +237,20 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is not empty: name another folder, or --overwrite")
     if names and not names & {MANIFEST_FILE, *REPORTS}:
         raise UsageError(f"{output} holds no artifact, so it is not overwritten")
-    if others := sorted(names - {MANIFEST_FILE, GOLDEN_FILE, *REPORTS, _model_file(output)}):
+    if others := sorted(names - {MANIFEST_FILE, GOLDEN_FILE, *REPORTS} - _model_files(output)):
         more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
         what = ", ".join(others[:MAX_NAMED])
         raise UsageError(f"{output} holds more than an artifact, so it is not overwritten: move {what}{more} elsewhere")
 
 
-def _model_file(folder: Path) -> str:
-    """Returns the name of the model file in a folder with an artifact; without a readable manifest, the usual one."""
+def _model_files(folder: Path) -> set[str]:
+    """Returns what the artifact in a folder has there besides manifest and reports; without a readable manifest, the
+    usual model file."""
     try:
-        return ArtifactManifest.decode((folder / MANIFEST_FILE).read_bytes()).model_file
+        manifest = ArtifactManifest.decode((folder / MANIFEST_FILE).read_bytes())
     except (OSError, ValueError):
-        return MODEL_FILE
+        return {MODEL_FILE}
+    return {manifest.model_file, *(PurePosixPath(name).parts[0] for name in manifest.files)}
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
@@ -254,13 +260,16 @@ def _add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--format",
         metavar="NAME",
-        help=f"the format of the source: {', '.join(SOURCE_FORMATS)}; default: by the ending of its name, or {ONNX}",
+        help=f"the format of the source: {', '.join(SOURCE_FORMATS)}; default: by the ending of its name, or "
+        "by its content",
     )
     command.add_argument("--digest", metavar="sha256:…", help="the digest of the source; required for http://")
     command.add_argument("--steps", type=Path, metavar="FILE", help="a list of steps, YAML or JSON; [] for no step")
     command.add_argument("--variant", metavar="NAME", help="the variant of MANIFEST whose steps to apply")
     command.add_argument("--calibration", metavar="URI_OR_PATH", help=f".npz of typical inputs: {place}")
-    command.add_argument("--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and labels: {place}")
+    command.add_argument(
+        "--evaluation", metavar="URI_OR_PATH", help=f".npz of inputs and labels, or .jsonl of texts: {place}"
+    )
     command.add_argument("--training", metavar="URI_OR_PATH", help=f".npz of inputs and labels to train on: {place}")
     command.add_argument(
         "--unlabeled", metavar="URI_OR_PATH", help=f".npz of inputs of the target domain, without labels: {place}"
@@ -277,8 +286,9 @@ def _add_options(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="maxAccuracyDropPercent, minAccuracyPercent, maxRelativeErrorPercent, maxSizeBytes, "
-        "maxLatencyMilliseconds, or onInconclusive with Stall or Proceed; may be repeated",
+        help="maxAccuracyDropPercent, minAccuracyPercent, maxRelativeErrorPercent, maxPerplexityIncreasePercent, "
+        "minAgreementPercent, maxSizeBytes, maxLatencyMilliseconds, or onInconclusive with Stall or Proceed; may be "
+        "repeated",
     )
     command.add_argument(
         "--task",

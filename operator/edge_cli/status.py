@@ -105,7 +105,9 @@ def _artifact(item: ArtifactReport) -> list[str]:
     accuracy = f"accuracy {item.source_accuracy} -> {item.accuracy}" if item.accuracy else ""
     before, after = item.source_latency_milliseconds, item.latency_milliseconds
     latency = f"{before} -> {after} ms" if before and after else ""
-    return [item.variant, sizes, accuracy, latency]
+    facts = item.generator
+    text = f"up to {facts.context_tokens} tokens, {facts.cache_bytes_per_token} bytes of cache each" if facts else ""
+    return [item.variant, sizes, accuracy, latency, text]
 
 
 def _class(item: ClassPreflight) -> list[str]:

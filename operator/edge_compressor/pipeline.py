@@ -10,36 +10,37 @@ import hashlib
 import importlib.metadata
 import io
 import platform
-import shutil
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from edge_compressor import child_process
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset
-from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, zstd_size
+from edge_compressor.evaluation import Evaluation, LatencyComparison, instruction_sets, time_both, transfer_bytes
 from edge_compressor.evaluation.first_sample import refuse_a_crash
 from edge_compressor.evaluation.golden_set import record_golden, sample_feeds
 from edge_compressor.evaluation.relative_error import RelativeErrors, far_off, measure_error
-from edge_compressor.formats import SourceFormat, model_format
+from edge_compressor.formats import FORMATS, SourceFormat, model_format
 from edge_compressor.gate import GateResult, Measurements, WorstOutput, judge
 from edge_compressor.library_errors import explained
 from edge_compressor.models import runtime
 from edge_compressor.models.checked import check_file
+from edge_compressor.models.generator import describe_generator
 from edge_compressor.models.model_file import ModelFile
-from edge_compressor.models.onnx_model import check_same_interface
+from edge_compressor.models.onnx_model import check_same_interface, with_weights_outside
+from edge_compressor.models.weight_files import link_or_copy, place_beside
 from edge_compressor.progress import Progress
 from edge_compressor.reports import write_reports
 from edge_compressor.sources.fetcher import WHAT, Fetches, Use
 from edge_compressor.steps import PlannedStep, StepContext, plan
-from edge_compressor.workspace import Workspace, artifact_of
+from edge_compressor.workspace import FetchedSource, Workspace, files_of
 from edgemodel import reasons
-from edgemodel.artifact import ArtifactManifest
+from edgemodel.artifact import ArtifactFile, ArtifactManifest
 from edgemodel.caller_signature import CallerSignature
-from edgemodel.compression_request import EXPORTED_PROGRAM, CompressionRequest, Recipe
+from edgemodel.compression_request import BY_CONTENT, EXPORTED_PROGRAM, CompressionRequest, Recipe
 from edgemodel.digest import canonical_json, digest_of_file
 from edgemodel.errors import EdgeModelError, Stalled
 from edgemodel.names import GOLDEN_FILE
@@ -90,16 +91,22 @@ def run(
     training; None: nothing is stored. Raises Stalled or Transient, whose message names the cause; MemoryError passes
     through.
     """
-    given = model_format(request.source.model_format, "source")
+    recipes = [recipe for recipe in request.recipes if variant in (None, recipe.variant)]
+    name = request.source.model_format
+    if name == BY_CONTENT:
+        _refuse_hopeless(recipes)
+    source = FetchedSource.of(request, fetcher, work) if name == BY_CONTENT else None
+    given = source.format if source else model_format(name, "source")
     if request.teacher is not None:
         model_format(request.teacher.format, "teacher")
     first = given.name if given.trains else given.becomes
     child_process.warm_up()
-    recipes = [recipe for recipe in request.recipes if variant in (None, recipe.variant)]
     planned = [(recipe, plan(recipe.steps, first, given.becomes)) for recipe in recipes]
     _refuse_without_data(planned, request.datasets)
     unused = _unused(planned, request)
-    pipeline = _Pipeline(model, given, Workspace.set_up(request, fetcher, work, progress, checkpoints), unused)
+    source = source or FetchedSource.of(request, fetcher, work)
+    space = Workspace.set_up(request, source, fetcher, work, progress, checkpoints)
+    pipeline = _Pipeline(model, given, space, unused)
     for note in unused:
         progress.say(note)
     done: dict[bytes, _Result] = {}
@@ -151,6 +158,7 @@ class _Pipeline:
         selection, report = self._split(steps)
         artifact, history = self._apply(steps, folder, selection)
         same_file = artifact.digest == self.space.source.digest
+        published = with_weights_outside(artifact, folder / "published")
         data = report or self.space.dataset("calibration") or self.space.generated
         evaluated = self._evaluate(artifact, report)
         errors = self._measure_error(artifact, data)
@@ -161,34 +169,36 @@ class _Pipeline:
             Measurements(
                 answers=evaluated.answers if evaluated else None,
                 same_file=same_file,
-                size_bytes=artifact.size_bytes,
+                size_bytes=published.size_bytes,
                 latency_milliseconds=latency.artifact.p50 if latency else None,
                 latency_runs=latency.runs if latency else 0,
                 own=evaluated.own if evaluated else None,
                 metric=evaluated.metric if evaluated else "accuracy",
                 error=_worst(errors) if not same_file else None,
                 keeps_function=keeps_function,
+                perplexity=evaluated.perplexity if evaluated else None,
+                alike=evaluated.alike if evaluated else None,
                 doubt=doubt,
             ),
             budget,
         )
         for check in decision.checks:
             self.space.progress.say(f"{check.verdict}: {check.message}")
-        zstd_bytes = self.space.source_zstd_bytes if same_file else zstd_size(artifact.path)
+        artifact_bytes = self.space.source_transfer_bytes if same_file else transfer_bytes(published)
         weights = instruction_sets.weight_range(artifact)
         found = (doubt, instruction_sets.warning(weights, history), _error_warning(errors, decision, keeps_function))
         warnings = [warning for warning in found if warning]
         for warning in warnings:
             self.space.progress.say(f"warning: {warning}")
-        golden = record_golden(artifact, data, self.space.request.golden_items, folder / GOLDEN_FILE)
+        golden = record_golden(published, data, self.space.request.golden_items, folder / GOLDEN_FILE)
         evidence = {
             "source": {
-                **_describe_file(self.space.source.path, self.space.source.digest, self.space.source_zstd_bytes),
+                **_describe_model(self.space.source, self.space.source_transfer_bytes),
                 "uri": self.space.fetched.uri,
                 **({"files": dict(self.space.fetched.files)} if self.space.fetched.files else {}),
                 **({"converter": dict(self.space.fetched.converter)} if self.space.fetched.converter else {}),
             },
-            "artifact": _describe_file(artifact.path, artifact.digest, zstd_bytes),
+            "artifact": _describe_model(published, artifact_bytes),
             "signature": to_api(self.signature),
             "steps": history,
             "sourceChanges": list(space.in_order.changes) if steps or space.source_is_changed else [],
@@ -202,14 +212,18 @@ class _Pipeline:
             "hardware": runtime.hardware(),
             "libraries": _libraries((*LIBRARIES, *(TRAINING_LIBRARIES if self.space.program else ()))),
         }
-        return _Result(folder, artifact, decision, evidence, evaluated, latency, golden)
+        return _Result(folder, published, decision, evidence, evaluated, latency, golden)
 
     def finish(self, result: _Result, variant: str, folder: Path) -> Compressed:
         """Returns the artifact's folder for one variant."""
         folder.mkdir(parents=True)
-        shutil.copyfile(result.artifact.path, folder / result.artifact.published_name)
+        artifact, carried = result.artifact, self.space.carried
+        link_or_copy(artifact.path, folder / artifact.published_name)
+        place_beside(artifact.weight_files, artifact.path.parent, folder)
+        for name, file in carried.items():
+            place_beside([name], file.parents[len(PurePosixPath(name).parts) - 1], folder)
         if result.golden is not None:
-            shutil.copyfile(result.folder / GOLDEN_FILE, folder / GOLDEN_FILE)
+            link_or_copy(result.folder / GOLDEN_FILE, folder / GOLDEN_FILE)
         manifest = ArtifactManifest(
             model=self.model,
             fingerprint=self.space.request.fingerprint,
@@ -222,7 +236,12 @@ class _Pipeline:
             runtime=result.artifact.runtime,
             model_file=result.artifact.published_name,
             transforms=result.artifact.transforms,
-            evidence=result.evidence,
+            files={
+                **artifact.files,
+                **{name: _file(file) for name, file in carried.items()},
+                **({GOLDEN_FILE: _file(folder / GOLDEN_FILE)} if result.golden is not None else {}),
+            },
+            evidence={**result.evidence, **describe_generator(artifact, carried)},
         )
         write_reports(folder, manifest)
         return Compressed(
@@ -287,7 +306,7 @@ class _Pipeline:
                 path = _apply_step(step, EXPORTED_PROGRAM, program, context)
                 program = None if step.step.ends_training else path
                 if program is not None:
-                    path = artifact_of(EXPORTED_PROGRAM, program, own, what, reasons.STEP_FAILED)
+                    path = files_of(EXPORTED_PROGRAM, program, own, what, reasons.STEP_FAILED).main
             else:
                 program = None
                 path = _apply_step(step, self.format.becomes, given, context)
@@ -375,6 +394,20 @@ def _apply_step(step: PlannedStep, model_format: str, model: Path, context: Step
         raise Stalled(reasons.STEP_FAILED, f"{message}: give smaller ones, or a smaller model") from error
 
 
+def _refuse_hopeless(recipes: Iterable[Recipe]) -> None:
+    """Raises Stalled(StepFailed) for steps that a model of no format allows, before anything is fetched."""
+    formats = [one for one in FORMATS.values() if one.to_artifact is not None]
+    for recipe in recipes:
+        failures = []
+        for one in formats:
+            try:
+                plan(recipe.steps, one.name if one.trains else one.becomes, one.becomes)
+            except Stalled as failure:
+                failures.append(failure)
+        if len(failures) == len(formats):
+            raise failures[0]
+
+
 def _refuse_without_data(planned: Iterable[tuple[Recipe, tuple[PlannedStep, ...]]], given: Container[str]) -> None:
     for _, steps in planned:
         for step in steps:
@@ -407,8 +440,12 @@ def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:
     }
 
 
-def _describe_file(path: Path, digest: str, zstd_bytes: int) -> dict[str, Any]:
-    return {"digest": digest, "sizeBytes": path.stat().st_size, "zstdBytes": zstd_bytes}
+def _describe_model(model: ModelFile, packed_bytes: int) -> dict[str, Any]:
+    return {"digest": model.digest, "sizeBytes": model.size_bytes, "transferBytes": packed_bytes}
+
+
+def _file(path: Path) -> ArtifactFile:
+    return ArtifactFile(digest_of_file(path), path.stat().st_size)
 
 
 def _libraries(names: Iterable[str]) -> dict[str, str]:

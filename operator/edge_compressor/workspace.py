@@ -9,10 +9,10 @@ from typing import Any, Final
 from edge_compressor.checkpoints.store import Checkpoints
 from edge_compressor.datasets import Dataset, describe, load_dataset, shared_samples
 from edge_compressor.datasets.inner import dataset_behind
-from edge_compressor.evaluation import Evaluator, stateful, task_arrays, zstd_size
+from edge_compressor.evaluation import Evaluator, stateful, task_arrays, transfer_bytes
 from edge_compressor.evaluation.first_sample import refuse_a_crash
 from edge_compressor.evaluation.generated_inputs import generate
-from edge_compressor.formats import SourceFormat, model_format
+from edge_compressor.formats import ArtifactFiles, SourceFormat, format_by_content, model_format
 from edge_compressor.models import normal_form
 from edge_compressor.models.checked import check_file
 from edge_compressor.models.model_file import ModelFile
@@ -23,9 +23,10 @@ from edge_compressor.sources.fetcher import WHAT, Fetched, Fetches, Use
 from edge_runtime.tuning import Tuning, parse_tuning
 from edgemodel import reasons
 from edgemodel.artifact import ONNX_RUNTIME
-from edgemodel.compression_request import DATASETS, CompressionRequest
+from edgemodel.compression_request import BY_CONTENT, DATASETS, CompressionRequest
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
+from edgemodel.names import TOKENIZER_FILE
 
 ALONG_SEQUENCES: Final = ("calibration", "evaluation")
 """The data sets whose samples are sequences if the model is stateful; training takes single steps."""
@@ -45,6 +46,40 @@ class FetchedDataset:
         return {"uri": self.fetched.uri, "digest": self.fetched.digest, **describe(self.dataset)}
 
 
+@dataclass(frozen=True)
+class FetchedSource:
+    """The source as it was fetched, in the format that its content tells."""
+
+    fetched: Fetched
+    format: SourceFormat
+    what: str
+    """The words for it, for messages."""
+    reason: str
+    """The reason of a failure that is its own."""
+
+    @classmethod
+    def of(cls, request: CompressionRequest, fetcher: Fetches, work: Path) -> "FetchedSource":
+        """Fetches the source into the folder ``work``. Raises as ``Fetcher.fetch``, and for a content that no format
+        reads."""
+        work.mkdir(parents=True, exist_ok=True)
+        name = request.source.model_format
+        named = None if name == BY_CONTENT else model_format(name, "source")
+        to = work / (f"source{named.suffix}" if named is not None else "source")
+        fetched = fetcher.fetch(request.source, "source", to, folder=True)
+        what, reason = "source", reasons.SOURCE_INVALID
+        if fetched.converter is not None:
+            what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
+        if named is not None:
+            _check_kind(named, fetched.path)
+        found = format_by_content(fetched.path, name, what=what, reason=reason)
+        if found.to_artifact is None:
+            message = f"it holds weights alone ({found.name}): name a converter, or give a model"
+            raise Stalled(reason, f"{what}: {message}")
+        if named is None and fetched.path.is_file():
+            fetched = replace(fetched, path=fetched.path.rename(work / f"source{found.suffix}"))
+        return cls(fetched, found, what, reason)
+
+
 @dataclass
 class Workspace:
     """All that the steps and the gate of one compression share."""
@@ -59,7 +94,11 @@ class Workspace:
     """The source in its own format, if that can be trained; otherwise None."""
     teacher: Path | None
     fetched: Fetched
-    source_zstd_bytes: int
+    carried: Mapping[str, Path]
+    """The files that come with the source into every artifact, by their names there."""
+    remarks: tuple[str, ...]
+    """The remarks on the files of the source."""
+    source_transfer_bytes: int
     datasets: Mapping[Use, FetchedDataset]
     progress: Progress
     checkpoints: Checkpoints | None
@@ -71,30 +110,26 @@ class Workspace:
     def set_up(
         cls,
         request: CompressionRequest,
+        given: FetchedSource,
         fetcher: Fetches,
         work: Path,
         progress: Progress,
         checkpoints: Checkpoints | None,
     ) -> "Workspace":
-        """Fetches and checks all that ``request`` names. Raises Stalled or Transient."""
+        """Checks the source, and fetches and checks whatever else ``request`` names. Raises Stalled or Transient."""
         evaluator = Evaluator(progress, request.evaluation)
-        work.mkdir(parents=True, exist_ok=True)
-        given = model_format(request.source.model_format, "source")
-        to = work / f"source{given.suffix}"
-        fetched = fetcher.fetch(request.source, "source", to, folder=given.accepts_folder)
-        _check_kind(given, fetched.path)
+        fetched, source_format = given.fetched, given.format
         progress.say(f"checking the source, {_size_bytes(fetched.path)} bytes")
-        what, reason = "source", reasons.SOURCE_INVALID
-        if fetched.converter is not None:
-            what, reason = "what the converter wrote", reasons.CONVERTER_FAILED
-        given.check(fetched.path, what=what, reason=reason)
-        made = artifact_of(given.name, fetched.path, work / "artifact-of-source", what, reason)
+        what, reason = given.what, given.reason
+        source_format.check(fetched.path, what=what, reason=reason)
+        files = files_of(source_format.name, fetched.path, work / "artifact-of-source", what, reason)
+        made, runtime = files.main, source_format.runtime
         in_order = InOrder(made, ())
-        if given.runtime == ONNX_RUNTIME:
+        if runtime == ONNX_RUNTIME:
             in_order = normal_form.put_in_order(made, work / "source-in-order", what=what, reason=reason)
         for change in in_order.changes:
             progress.say(f"put in order: {change}")
-        source = _check_source(made, given.runtime, in_order, what, reason)
+        source = _check_source(made, runtime, in_order, what, reason)
         source = behind_transforms(replace(source, tuning=_tuning(request)), request.source.transforms)
         stateful.check(source, request.source.stateful_inputs)
         if source.transforms and request.source.stateful_inputs:
@@ -103,14 +138,26 @@ class Workspace:
         if request.teacher is not None:
             to = work / f"teacher{model_format(request.teacher.format, 'teacher').suffix}"
             teacher = fetcher.fetch(request.teacher, "teacher", to).path
-        datasets = _load_datasets(request, source, fetcher, work, progress)
+        datasets = _load_datasets(request, source, files.carried.get(TOKENIZER_FILE), fetcher, work, progress)
         given_data = datasets.get("evaluation") or datasets.get("calibration")
         refuse_a_crash(source, given_data.dataset if given_data else None, what=what, reason=reason)
-        progress.say("compressing the source with zstd, for comparison")
-        size = zstd_size(source.path)
-        program = fetched.path if given.trains else None
+        size = transfer_bytes(source)
+        program = fetched.path if source_format.trains else None
         return cls(
-            request, work, source, in_order, program, teacher, fetched, size, datasets, progress, checkpoints, evaluator
+            request,
+            work,
+            source,
+            in_order,
+            program,
+            teacher,
+            fetched,
+            files.carried,
+            files.notes,
+            size,
+            datasets,
+            progress,
+            checkpoints,
+            evaluator,
         )
 
     @property
@@ -156,6 +203,7 @@ class Workspace:
         ``selection`` holds the samples that a step chose by, which the report does not use; None: no step chooses.
         """
         notes = [f"{WHAT[use]}: {note}" for use, one in self.datasets.items() for note in one.dataset.notes]
+        notes += self.remarks
         if selection is not None:
             notes.append(
                 f"{selection.size} samples of the evaluation set were used for selection, the others are reported"
@@ -171,16 +219,15 @@ class Workspace:
         return notes
 
 
-def artifact_of(name: str, path: Path, folder: Path, what: str, reason: str) -> Path:
-    """Returns the main file of a model of the format ``name`` in the form that steps take, which may be created in
-    ``folder``.
+def files_of(name: str, path: Path, folder: Path, what: str, reason: str) -> ArtifactFiles:
+    """Returns a model of the format ``name`` in the form that steps take, which may be created in ``folder``.
 
     Raises Stalled with ``reason``, naming ``what`` it is.
     """
     folder.mkdir(exist_ok=True)
     to_artifact = model_format(name, what).to_artifact
     assert to_artifact is not None, "a format of models"
-    return to_artifact(path, folder, what=what, reason=reason).main
+    return to_artifact(path, folder, what=what, reason=reason)
 
 
 def _check_source(made: Path, runtime: str, in_order: InOrder, what: str, reason: str) -> ModelFile:
@@ -216,7 +263,12 @@ def _tuning(request: CompressionRequest) -> Tuning:
 
 
 def _load_datasets(
-    request: CompressionRequest, source: ModelFile, fetcher: Fetches, work: Path, progress: Progress
+    request: CompressionRequest,
+    source: ModelFile,
+    tokenizer: Path | None,
+    fetcher: Fetches,
+    work: Path,
+    progress: Progress,
 ) -> dict[Use, FetchedDataset]:
     datasets: dict[Use, FetchedDataset] = {}
     for use in DATASETS:
@@ -224,7 +276,13 @@ def _load_datasets(
             file = fetcher.fetch(request.datasets[use], use, work / f"{use}.npz")
             states = request.source.stateful_inputs if use in ALONG_SEQUENCES else None
             dataset = load_dataset(
-                file.path, source, work / use, what=WHAT[use], states=states, task_arrays=task_arrays()
+                file.path,
+                source,
+                work / use,
+                what=WHAT[use],
+                states=states,
+                task_arrays=task_arrays(),
+                tokenizer=tokenizer,
             )
             file.path.unlink()  # unpacked by now; two copies of a large set may not fit
             for said in (f"{dataset.size} samples", *dataset.notes):

@@ -1,7 +1,15 @@
-"""Models and data sets in a registry: OCI 1.1 artifacts, one blob a file, named by its title."""
+"""Models and data sets in a registry: OCI 1.1 artifacts, one blob a file, named by its title.
+
+The manifests of the CNCF ModelPack and of Docker's models have the same shape, and are read too: a blob's name is then
+in another annotation, and a file's kind in the media type.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+from edgemodel.error_words import in_words
+from edgemodel.relative_name import check_names
 
 from .blobs import pull_blob, push_blob
 from .client import Repository
@@ -9,6 +17,15 @@ from .descriptors import EMPTY_CONFIG, IMAGE_MANIFEST, OCTETS, TITLE, Descriptor
 from .errors import BlobTooLarge, InvalidContent
 from .manifests import get_manifest, put_manifest
 
+MODEL_PACK_PATH: Final = "org.cncf.model.filepath"
+"""The annotation of a blob with its file's name in the CNCF ModelPack, which Docker's models use too."""
+_NAMED: Final = (MODEL_PACK_PATH, TITLE)
+_SUFFIXES: Final = {
+    "application/vnd.docker.ai.gguf": ".gguf",
+    "application/vnd.docker.ai.safetensors": ".safetensors",
+    "application/vnd.docker.ai.chat.template.jinja": ".jinja",
+}
+"""The suffix of a file that has no name, by the beginning of its media type."""
 _NOTHING = b"{}"
 
 
@@ -21,7 +38,7 @@ def push_artifact(
     annotations: Mapping[str, str] | None = None,
     tag: str | None = None,
 ) -> Descriptor:
-    """Pushes ``files`` (title -> path) as one artifact and returns its descriptor, whose digest is permanent.
+    """Pushes ``files`` (relative name -> path) as one artifact and returns its descriptor, whose digest is permanent.
 
     Equal files give an equal digest. Raises as ``push_blob`` and ``put_manifest``.
     """
@@ -41,9 +58,9 @@ def push_artifact(
 
 
 def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
-    """Returns the files of an artifact by title, which is a plain file name.
+    """Returns the files of an artifact by name, which is relative, with ``/`` between folders.
 
-    Raises InvalidContent for an index, and for a title that is a path.
+    Raises InvalidContent for an index, and for names that do not make a set of files below one folder.
     """
     manifest = get_manifest(repository, version)
     if manifest.is_index:
@@ -51,28 +68,37 @@ def files_of(repository: Repository, version: str) -> dict[str, Descriptor]:
             f"{repository} {version} is an index of images, not an artifact: name the artifact's digest"
         )
     blobs = [Descriptor.from_json(entry) for entry in list_of(manifest.content, "layers", f"{repository} {version}")]
-    files = {blob.annotations.get(TITLE, blob.digest.replace(":", "-")): blob for blob in blobs}
+    files = {_name_of(blob): blob for blob in blobs}
     if len(files) != len(blobs):
         raise InvalidContent(f"{repository} {version} has two files of the same name")
-    bad = next((title for title in files if Path(title).name != title or title in {"", ".", ".."}), None)
-    if bad is not None:
-        raise InvalidContent(f"{repository} {version} has a file whose name is not a plain file name: {bad!r}")
+    try:
+        check_names(files)
+    except ValueError as error:
+        raise InvalidContent(f"{repository} {version}: {in_words(error)}") from None
     return files
 
 
+def _name_of(blob: Descriptor) -> str:
+    for annotation in _NAMED:
+        if annotation in blob.annotations:
+            return blob.annotations[annotation]
+    suffix = next((suffix for kind, suffix in _SUFFIXES.items() if blob.media_type.startswith(kind)), "")
+    return blob.digest.replace(":", "-") + suffix
+
+
 def pull_artifact(
-    repository: Repository, version: str, directory: Path, *, max_bytes: int | None = None
-) -> dict[str, Path]:
-    """Pulls every file of the artifact into ``directory``, verified, and returns their paths by title.
+    repository: Repository, version: str, folder: Path, *, max_bytes: int | None = None
+) -> dict[str, Descriptor]:
+    """Pulls every file of the artifact into ``folder``, verified, and returns their descriptors by name.
 
     ``max_bytes`` limits the sum of the announced sizes (None: no limit); BlobTooLarge is raised before a byte is
     pulled. Raises as ``files_of`` and ``pull_blob``.
     """
     files = files_of(repository, version)
     _limit(repository, version, sum(blob.size for blob in files.values()), max_bytes)
-    for title, blob in files.items():
-        pull_blob(repository, blob, directory / title)
-    return {title: directory / title for title in files}
+    for name, blob in files.items():
+        pull_blob(repository, blob, folder / name)
+    return files
 
 
 def pull_file(repository: Repository, version: str, path: Path, *, max_bytes: int | None = None) -> Descriptor:

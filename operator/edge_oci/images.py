@@ -133,17 +133,18 @@ def push_layered(
     layer: Layer | Mapping[Platform, Layer],
     *,
     between: Sequence[LayerImage] = (),
+    under: Sequence[Layer] = (),
     settings: LayeredSettings | None = None,
     tag: str | None = None,
     platforms: Collection[Platform] | None = None,
 ) -> PushedImage:
-    """Pushes ``base``, the layers ``between`` and one more layer as an index of images in ``target``.
+    """Pushes ``base``, the layers ``between`` and ``under``, and one more layer as an index of images in ``target``.
 
-    ``base_version`` is a tag or digest of an index or of a single image. ``layer`` is the same for every
-    platform, or one for each that is made. ``platforms`` None: those that the base and everything ``between`` have
-    (or ``layer`` names). Layers that lie in a registry are mounted within it, or copied once. Docker's media types
-    become OCI's; the layers' digests stay. Raises InvalidContent when the base or a layer lacks a platform that is
-    asked for, or all of them together have none in common; and as the functions of blobs and manifests.
+    ``base_version`` is a tag or digest of an index or of a single image. ``layer`` is the same for every platform, or
+    one for each that is made; those of ``under`` are the same. ``platforms`` None: those that the base and everything
+    ``between`` have (or ``layer`` names). Layers that lie in a registry are mounted within it, or copied once. Docker's
+    media types become OCI's; the layers' digests stay. Raises InvalidContent when the base or a layer lacks a platform
+    that is asked for, or all of them together have none in common; and as the functions of blobs and manifests.
     """
     wanted = platforms if platforms is not None else (None if isinstance(layer, Layer) else list(layer))
     below = [_images_of(source, version, wanted) for source, version in _sources(base, base_version, between)]
@@ -156,7 +157,8 @@ def push_layered(
     with tempfile.TemporaryDirectory(prefix="edge-oci-") as scratch:
         for platform in common:
             own = layer if isinstance(layer, Layer) else layer[platform]
-            made[platform] = _push_on_top([images[platform] for images in below], target, own, how, Path(scratch))
+            images_below = [images[platform] for images in below]
+            made[platform] = _push_on_top(images_below, target, [*under, own], how, Path(scratch))
     return PushedImage(target, push_index(target, made, annotations=how.annotations, tag=tag), made)
 
 
@@ -262,24 +264,31 @@ def _config(repository: Repository, manifest: Manifest) -> dict[str, Any]:
 
 
 def _push_on_top(
-    below: Sequence[_PlatformImage], target: Repository, layer: Layer, settings: LayeredSettings, scratch: Path
+    below: Sequence[_PlatformImage],
+    target: Repository,
+    own: Sequence[Layer],
+    settings: LayeredSettings,
+    scratch: Path,
 ) -> Descriptor:
-    """Pushes the image of one platform. ``below`` holds the base, then the layers between it and ``layer``."""
+    """Pushes the image of one platform. ``below`` holds the base, then the layers between it and its ``own``."""
     for image in below:
         for blob in image.layers:
             copy_blob(image.repository, target, blob, scratch)
-    push_blob(target, layer.path, digest=layer.digest)
+    for layer in own:
+        push_blob(target, layer.path, digest=layer.digest)
     base = below[0]
-    config = _extend([(_config(image.repository, image.manifest), str(image)) for image in below], layer, settings)
+    config = _extend([(_config(image.repository, image.manifest), str(image)) for image in below], own, settings)
     origin = {BASE_NAME: str(base.repository), BASE_DIGEST: base.manifest.descriptor.digest}
     pushed = canonical_json(config)
     push_blob(target, pushed, media_type=IMAGE_CONFIG)
-    layers = [*(blob for image in below for blob in image.layers), layer.descriptor]
+    layers = [*(blob for image in below for blob in image.layers), *(layer.descriptor for layer in own)]
     return put_manifest(target, _manifest(pushed, layers, {**settings.annotations, **origin}))
 
 
-def _extend(below: Sequence[tuple[dict[str, Any], str]], layer: Layer, settings: LayeredSettings) -> dict[str, Any]:
-    """Returns the base's configuration with the layers and variables of all below, and with one more layer.
+def _extend(
+    below: Sequence[tuple[dict[str, Any], str]], layers: Sequence[Layer], settings: LayeredSettings
+) -> dict[str, Any]:
+    """Returns the base's configuration with the layers and variables of all below, and with its own ``layers``.
 
     ``below`` holds the configurations, the base's first, each with the name of its image. Raises InvalidContent if one
     has no list of layers.
@@ -304,8 +313,8 @@ def _extend(below: Sequence[tuple[dict[str, Any], str]], layer: Layer, settings:
         "config": run
         | {"Env": [f"{key}={value}" for key, value in env.items()]}
         | _unless_empty({**labels, **settings.labels}, "Labels"),
-        "rootfs": {"type": "layers", "diff_ids": [*diff_ids, layer.diff_id]},
-        "history": [*history, {"created": EPOCH, "created_by": settings.created_by}],
+        "rootfs": {"type": "layers", "diff_ids": [*diff_ids, *(layer.diff_id for layer in layers)]},
+        "history": [*history, *({"created": EPOCH, "created_by": settings.created_by} for _ in layers)],
     }
 
 

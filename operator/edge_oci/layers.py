@@ -7,8 +7,10 @@ digest of the uncompressed tar) is the same across compressors and their version
 import gzip
 import hashlib
 import io
+import os
 import stat
 import tarfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,12 @@ Compression = Literal["zstd", "gzip", "none"]
 
 ZSTD_LEVEL = 3  # as small as gzip on weights, nine times faster
 GZIP_LEVEL = 6
+MIN_GAIN = 0.05
+"""The smallest share of a file's bytes that compression has to save; less is not worth the time on every node."""
+_TAR_BYTES = 10 << 10
+"""About the bytes of a tar besides those of its file."""
+_SAMPLES = 16
+_SAMPLE_BYTES = 1 << 18
 _MEDIA_TYPES: Mapping[Compression, str] = {"zstd": LAYER_ZSTD, "gzip": LAYER_GZIP, "none": LAYER_TAR}
 
 
@@ -106,6 +114,31 @@ def tree(root: Path, prefix: str = "") -> dict[str, Entry]:
         elif path.is_file():
             entries[name] = File(path, 0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
     return entries
+
+
+def compression_for(file: Path, compression: Compression) -> Compression:
+    """Returns ``compression``, or none for a file that it would hardly make smaller, by samples spread over it.
+
+    Quantized and most trained weights are such files.
+    """
+    size = file.stat().st_size
+    given = packed = 0
+    with file.open("rb") as opened:
+        for number in range(_SAMPLES):
+            opened.seek(max(0, size - _SAMPLE_BYTES) * number // max(1, _SAMPLES - 1))
+            sample = opened.read(_SAMPLE_BYTES)
+            given += len(sample)
+            packed += len(zlib.compress(sample, 1))
+            if size <= _SAMPLE_BYTES:
+                break
+    return compression if packed <= given * (1 - MIN_GAIN) else "none"
+
+
+def packed_bytes(file: Path, compression: Compression = "zstd") -> int:
+    """Returns the size in bytes of a layer with this file alone, packed as ``compression_for`` says."""
+    if compression_for(file, compression) == "none":
+        return _TAR_BYTES + file.stat().st_size
+    return write_layer({file.name: file}, Path(os.devnull), compression=compression).size
 
 
 class _Sink(Protocol):

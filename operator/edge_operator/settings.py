@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_oci.urls import NoUrl, check_url
 from edge_operator.decide.observation import OperatorSettings
-from edge_operator.objects.resources import Resources, with_defaults
+from edge_operator.decide.resources import Resources, with_defaults
 from edge_operator.prometheus import PrometheusSettings
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled

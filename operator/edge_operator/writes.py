@@ -204,8 +204,8 @@ def _linked(message: str, reason: str, reasons_url: str) -> str:
 def _writes_of(observation: Observation, action: Action) -> Iterator[Write]:
     namespace = observation.namespace
     match action:
-        case StartJob(name, attempt, spec):
-            yield CreateObject(action, objects.job(observation, name, attempt, spec))
+        case StartJob(name, attempt, spec, size):
+            yield CreateObject(action, objects.job(observation, name, attempt, spec, size))
         case RecordRevision(name, spec):
             yield CreateObject(action, objects.revision(observation, name, spec))
         case StartPreflight():

@@ -1,7 +1,7 @@
 """The interface of a runtime: what the compressor and the server need from a library that runs models.
 
-A runtime is a file in ``edge_runtime/backends``, which loads models and runs them. Generation of text will be a second
-protocol beside ``LoadedModel.run``.
+A runtime is a file in ``edge_runtime/backends``, which loads models and runs them. One that also
+generates text has ``load_generator`` (generation.py).
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_runtime import backends
 from edge_runtime.backend import CPU, Device, LoadedModel, LoadFailure
+from edge_runtime.generation import GeneratingBackend, Generator
 from edge_runtime.instances import InstancePool
 from edge_runtime.transform import TransformedModel
 from edge_runtime.transforms import make_transform
@@ -35,3 +36,11 @@ def load_model(
         raise LoadFailure(
             reasons.MODEL_LOAD_FAILED, f"a transform does not fit the model: {in_words(error)}"
         ) from error
+
+
+def load_generator(path: Path, runtime: str, tuning: Tuning) -> Generator:
+    """Returns the decoder, loaded by the back end of ``runtime``. Raises LoadFailure."""
+    backend = backends.find(runtime)
+    if not isinstance(backend, GeneratingBackend):
+        raise LoadFailure(reasons.MODEL_LOAD_FAILED, f"the runtime {runtime} generates no text, ONNXRuntime does")
+    return backend.load_generator(path, tuning)

@@ -5,7 +5,7 @@ score is lost. Each channel (or class) of an output is therefore measured by its
 the right answers. An artifact that always answers the mean of each channel is off by 100 %.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,8 @@ _GAP: Final = 30.0
 _SHARE_OF_OTHERS: Final = 0.1
 """The share of the others' spread by which a channel that hardly varies is measured, if there are many, as in an
 embedding."""
+_PART_VALUES: Final = 1 << 21
+"""The number of values that are measured at a time: the logits of a text take half a gigabyte in float64."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,14 @@ class Spread:
 
     def squares(self, expected: Array, got: Array) -> tuple[Array, int]:
         """Returns the sums of the squared errors of each channel, (channels,), and the number of values of each."""
-        columns = _columns(self.errors(expected, got), self.axis)
-        return (columns**2).sum(axis=0), len(columns)
+        if not len(expected):
+            return np.zeros(len(self.scale)), 0
+        sums, count = [], 0
+        for rows in _row_parts(expected):
+            columns = _columns(self.errors(expected[rows], got[rows]), self.axis)
+            sums.append((columns**2).sum(axis=0))
+            count += len(columns)
+        return np.sum(sums, axis=0), count
 
     def by_group(self, mean_squares: Array) -> float:
         """Returns the root mean square error of the worst group of channels, from the mean squares of each channel."""
@@ -93,14 +101,14 @@ def spread_of(answers: Sequence[Array]) -> Spread:
     """
     found = []
     for axis in _axes(answers):
-        columns = np.concatenate([_columns(array, axis) for array in answers]).astype(np.float64)
-        if len(columns) >= _MIN_VALUES:
+        columns = [_columns(array, axis) for array in answers]
+        if sum(map(len, columns)) >= _MIN_VALUES:
             spread = _spread(columns, axis)
             logs = np.log(spread.scale)
             found.append((float(logs.max() - logs.min()), spread))
     if found:
         return max(found, key=lambda one: one[0])[1]
-    return _spread(np.concatenate([_columns(array, None) for array in answers]).astype(np.float64), None)
+    return _spread([_columns(array, None) for array in answers], None)
 
 
 def _axes(answers: Sequence[Array]) -> list[int]:
@@ -123,8 +131,36 @@ def _columns(array: Array, axis: int | None) -> Array:
     return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
 
 
-def _spread(columns: Array, axis: int | None) -> Spread:
-    """Returns the spread of ``columns``, (values, channels) of float64."""
+def _row_parts(array: Array) -> Iterator[slice]:
+    """Yields the items of an array, as many at a time as have _PART_VALUES values."""
+    step = max(1, _PART_VALUES * len(array) // max(1, array.size))
+    for start in range(0, len(array), step):
+        yield slice(start, start + step)
+
+
+def _spread(answers: Sequence[Array], axis: int | None) -> Spread:
+    """Returns the spread of ``answers``, each (values, channels); a part of the channels is in memory at a time."""
+    width = max(_MANY_CHANNELS, _PART_VALUES // max(1, sum(map(len, answers))))
+    parts = []
+    for start in range(0, answers[0].shape[1], width):
+        columns = np.concatenate([array[:, start : start + width] for array in answers])
+        parts.append(_facts(columns.astype(np.float64)))
+    middle, reach, size, spread, lowest, highest = (np.concatenate(some) for some in zip(*parts, strict=True))
+    varies = spread > _CONSTANT * size
+    scale = np.where(varies, np.maximum(spread, _MIN_SPREAD * size), _SHARE_OF_CONSTANT * size)
+    scores = varies & (lowest >= 0) & (highest <= 1)
+    if scores.any():
+        scale[scores] = np.maximum(scale[scores], np.sqrt((spread[scores] ** 2).mean()))
+    if varies.sum() >= _MANY_CHANNELS:
+        scale = np.maximum(scale, _SHARE_OF_OTHERS * _median(scale[varies, None]))
+    others = np.sqrt((scale[scale > 0] ** 2).mean()) if (scale > 0).any() else 1.0
+    scale = np.where(scale > 0, scale, others)
+    return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores, varies))
+
+
+def _facts(columns: Array) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Returns of ``columns``, (values, channels) of float64, the middle, the distance from it at which values count as
+    infinite, the size, the spread, the smallest and the largest value, each (channels,)."""
     known = np.where(np.isfinite(columns), columns, np.nan)
     empty = ~np.isfinite(columns).any(axis=0)
     known[:, empty] = 0.0
@@ -135,16 +171,7 @@ def _spread(columns: Array, axis: int | None) -> Spread:
     reach = _FAR * np.maximum(_usual(away), 1.0)
     known[away >= reach] = np.nan
     size, spread = np.sqrt(np.nanmean(known**2, axis=0)), np.nanstd(known, axis=0)
-    varies = spread > _CONSTANT * size
-    scale = np.where(varies, np.maximum(spread, _MIN_SPREAD * size), _SHARE_OF_CONSTANT * size)
-    scores = varies & (np.nanmin(known, axis=0) >= 0) & (np.nanmax(known, axis=0) <= 1)
-    if scores.any():
-        scale[scores] = np.maximum(scale[scores], np.sqrt((spread[scores] ** 2).mean()))
-    if varies.sum() >= _MANY_CHANNELS:
-        scale = np.maximum(scale, _SHARE_OF_OTHERS * _median(scale[varies, None]))
-    others = np.sqrt((scale[scale > 0] ** 2).mean()) if (scale > 0).any() else 1.0
-    scale = np.where(scale > 0, scale, others)
-    return Spread(axis, scale, middle - reach, middle + reach, _groups(scale, scores, varies))
+    return middle, reach, size, spread, np.nanmin(known, axis=0), np.nanmax(known, axis=0)
 
 
 def _median(known: Array) -> Array:

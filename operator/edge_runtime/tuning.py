@@ -29,6 +29,9 @@ class Tuning:
     arena: Arena = Arena.SHRINK
     prepacking: bool = True
     """True if weights are rearranged for speed, which takes their size in memory once more."""
+    mapped: bool | None = None
+    """True if weights stay in their file, and only its pages are in memory; None: the runtime decides by their size.
+    Weights that are mapped are not rearranged."""
     concurrency: int = 1
     """The number of simultaneous runs: a model that is not ``concurrent`` is loaded this many times."""
 

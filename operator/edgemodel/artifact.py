@@ -6,14 +6,19 @@ needs is typed here; the rest is evidence and stays a plain dictionary.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edgemodel.digest import Digest, digest_of_files, parse_digest
 from edgemodel.error_words import in_words
 from edgemodel.json_text import parse_json
 from edgemodel.names import MODEL_FILE
+from edgemodel.relative_name import check_names
 
 SCHEMA = "edgemodel.io/artifact/v1alpha1"
+TOKENS_AGREEMENT: Final = "Tokens"
+"""The agreement of the golden set of a decoder."""
 ONNX_RUNTIME: Final = "ONNXRuntime"
 """The runtime of a manifest that names none."""
 
@@ -32,7 +37,8 @@ class Golden:
     """The golden set: ``golden.npz`` holds ``input.<name>`` and ``output.<name>`` arrays, first axis the items.
 
     ``agreement`` is Argmax (class of the first output) or Close (the root mean square error of
-    every output, in spreads of its channels over all items, is at most ``tolerance``).
+    every output, in spreads of its channels over all items, is at most ``tolerance``). With Tokens it holds the arrays
+    of ``edge_runtime.golden_tokens``, and the items are the places that are judged.
     """
 
     items: int
@@ -61,6 +67,21 @@ class TransformSpec:
 
 
 @dataclass(frozen=True)
+class ArtifactFile:
+    """A file of an artifact."""
+
+    digest: Digest
+    size_bytes: int
+
+
+def digest_of_model(files: Mapping[str, ArtifactFile]) -> Digest:
+    """Returns the digest of a model from its ``files`` by name: that of its only file, or that of the set."""
+    if len(files) == 1:
+        return next(iter(files.values())).digest
+    return digest_of_files({name: file.digest for name, file in files.items()})
+
+
+@dataclass(frozen=True)
 class ArtifactManifest:
     """The contents of the manifest of one artifact."""
 
@@ -69,7 +90,7 @@ class ArtifactManifest:
     variant: str
     source_digest: str
     artifact_digest: str
-    """The digest of the model file: the server checks it before it loads the file."""
+    """The digest of the model file, or of all files of a model that has several (``digest_of_model``)."""
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     golden: Golden | None
@@ -80,6 +101,10 @@ class ArtifactManifest:
     transforms: tuple[TransformSpec, ...] = ()
     """The transforms, outermost first; ``inputs``, ``outputs`` and the golden set are those of the model behind
     them."""
+    files: Mapping[str, ArtifactFile] = field(default_factory=dict)
+    """The files of the artifact by their relative names: model, weights, tokenizer and the like. The server checks each
+    before it loads the model, and accepts no others in the folder. Empty: the model is one file, which has
+    ``artifact_digest``."""
     evidence: dict[str, Any] = field(default_factory=dict)
     """The evidence for the report: source, artifact, steps, datasets, libraries, evaluation, budget, hardware."""
 
@@ -95,6 +120,7 @@ class ArtifactManifest:
             "artifactDigest": self.artifact_digest,
             "runtime": self.runtime,
             "modelFile": self.model_file,
+            "files": {name: {"digest": one.digest, "sizeBytes": one.size_bytes} for name, one in self.files.items()},
             "transforms": [transform.to_json() for transform in self.transforms],
             "inputs": [_tensor_json(tensor) for tensor in self.inputs],
             "outputs": [_tensor_json(tensor) for tensor in self.outputs],
@@ -132,6 +158,7 @@ class ArtifactManifest:
                 and Golden(golden["items"], golden["agreement"], golden["tolerance"], golden["minPercent"]),
                 runtime=_text({"runtime": ONNX_RUNTIME, **value}, "runtime"),
                 model_file=model_file,
+                files=_files(value.get("files", {}), model_file),
                 transforms=tuple(TransformSpec.from_json(item) for item in value.get("transforms", [])),
                 evidence={key: value[key] for key in value.keys() - _TYPED},
             )
@@ -142,7 +169,7 @@ class ArtifactManifest:
 _TYPED: Final = frozenset(
     {
         "schema", "model", "fingerprint", "variant", "sourceDigest", "artifactDigest", "runtime", "modelFile",
-        "transforms", "inputs", "outputs", "golden",
+        "files", "transforms", "inputs", "outputs", "golden",
     }
 )  # fmt: skip
 
@@ -152,6 +179,15 @@ def _text(value: dict[str, Any], key: str) -> str:
     if not isinstance(value[key], str):
         raise ValueError(f"artifact manifest: {key} is {value[key]!r}, want a text")
     return str(value[key])
+
+
+def _files(value: Any, model_file: str) -> dict[str, ArtifactFile]:
+    """Raises ValueError for names that do not belong into one folder, and for a set without the model file."""
+    files = {name: ArtifactFile(parse_digest(one["digest"]), int(one["sizeBytes"])) for name, one in value.items()}
+    check_names(files)
+    if files and model_file not in files:
+        raise ValueError(f"artifact manifest: files has no {model_file}")
+    return files
 
 
 def _tensor_json(tensor: Tensor) -> dict[str, Any]:

@@ -11,6 +11,9 @@ docs/relative-error.md."""
 MAX_RELATIVE_ERROR_PERCENT: Final = Decimal(300)
 """The limit that accepts every artifact that runs, since no measured error is larger."""
 
+MAX_PERPLEXITY_PERCENT: Final = Decimal(1000)
+"""The largest limit of the rise of a perplexity; a model beyond it says nothing."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -24,6 +27,10 @@ class Budget:
     max_latency_milliseconds: Decimal | None = None
     on_inconclusive: Literal["Stall", "Proceed"] = "Stall"
     """The action when a limit cannot be decided."""
+    max_perplexity_increase_percent: Decimal | None = None
+    """The limit of the rise of a decoder's perplexity, in percent of the source's."""
+    min_agreement_percent: Decimal | None = None
+    """The smallest share of answers that artifact and source give alike."""
 
     def relative_error_limit(self, *, scored: bool, keeps_function: bool) -> Decimal | None:
         """Returns the limit of the relative error of every output, in percent; None if there is none.
@@ -33,7 +40,12 @@ class Budget:
         """
         if self.max_relative_error_percent is not None:
             return self.max_relative_error_percent
-        by_accuracy = self.max_accuracy_drop_percent is not None or self.min_accuracy_percent is not None
+        by_accuracy = (
+            self.max_accuracy_drop_percent is not None
+            or self.min_accuracy_percent is not None
+            or self.max_perplexity_increase_percent is not None
+            or self.min_agreement_percent is not None
+        )
         return None if not keeps_function or (scored and by_accuracy) else DEFAULT_RELATIVE_ERROR_PERCENT
 
     def to_json(self) -> dict[str, Any]:
@@ -42,6 +54,10 @@ class Budget:
         def text(number: Decimal | None) -> str | None:
             return None if number is None else str(number)
 
+        of_decoders = {
+            "maxPerplexityIncreasePercent": text(self.max_perplexity_increase_percent),
+            "minAgreementPercent": text(self.min_agreement_percent),
+        }
         return {
             "maxAccuracyDropPercent": text(self.max_accuracy_drop_percent),
             "minAccuracyPercent": text(self.min_accuracy_percent),
@@ -49,14 +65,15 @@ class Budget:
             "maxSizeBytes": self.max_size_bytes,
             "maxLatencyMilliseconds": text(self.max_latency_milliseconds),
             "onInconclusive": {"action": self.on_inconclusive},
+            **{key: limit for key, limit in of_decoders.items() if limit is not None},
         }
 
 
 def parse_budget(value: Mapping[str, Any]) -> Budget:
     """Returns the budget of a manifest. Raises ValueError, which names the key, for an invalid one."""
     known = {
-        "maxAccuracyDropPercent", "minAccuracyPercent", "maxRelativeErrorPercent", "maxSizeBytes",
-        "maxLatencyMilliseconds", "onInconclusive",
+        "maxAccuracyDropPercent", "minAccuracyPercent", "maxRelativeErrorPercent", "maxPerplexityIncreasePercent",
+        "minAgreementPercent", "maxSizeBytes", "maxLatencyMilliseconds", "onInconclusive",
     }  # fmt: skip
     if unknown := value.keys() - known:
         raise ValueError(f"budget has no key {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
@@ -67,6 +84,8 @@ def parse_budget(value: Mapping[str, Any]) -> Budget:
         max_accuracy_drop_percent=_decimal(value, "maxAccuracyDropPercent", maximum=Decimal(100)),
         min_accuracy_percent=_decimal(value, "minAccuracyPercent", maximum=Decimal(100)),
         max_relative_error_percent=_decimal(value, "maxRelativeErrorPercent", maximum=MAX_RELATIVE_ERROR_PERCENT),
+        max_perplexity_increase_percent=_decimal(value, "maxPerplexityIncreasePercent", maximum=MAX_PERPLEXITY_PERCENT),
+        min_agreement_percent=_decimal(value, "minAgreementPercent", maximum=Decimal(100)),
         max_size_bytes=size,
         max_latency_milliseconds=_decimal(value, "maxLatencyMilliseconds", maximum=None),
         on_inconclusive=_action(value.get("onInconclusive")),

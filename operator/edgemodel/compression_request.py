@@ -21,8 +21,12 @@ from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.plain import from_plain, to_plain
 
 ONNX: Final = "ONNX"
+BY_CONTENT: Final = "Auto"
+"""The format of a source whose format is inferred from its content."""
 EXPORTED_PROGRAM: Final = "ExportedProgram"
 """The format of ``torch.export``."""
+HUGGING_FACE: Final = "HuggingFace"
+"""The format of folders of transformers, with settings, a tokenizer and safetensors."""
 SAFETENSORS: Final = "Safetensors"
 """The format of weights alone, from which a user's converter makes a model of another format."""
 
@@ -46,7 +50,7 @@ class Source:
     digest: str | None = None
     """The digest of the file for http, https and pvc; None for ``oci``, whose URI has it."""
     format: str = ONNX
-    """The format of a model; empty for a data set."""
+    """The format of a model, or BY_CONTENT; empty for a data set."""
     secret: str | None = None
     """The name of the Secret with credentials."""
     converter: Converter | None = None
@@ -55,6 +59,11 @@ class Source:
     """Maps each input of a stateful model to the output that feeds it at the next step."""
     transforms: tuple[TransformSpec, ...] = ()
     """The transforms between the codec of requests and the model, the outermost first."""
+
+    @property
+    def expected_format(self) -> str:
+        """The format that the source probably has, as far as that is known before it is fetched."""
+        return format_of(self.uri) or ONNX if self.format == BY_CONTENT else self.format
 
     @property
     def model_format(self) -> str:
@@ -179,7 +188,7 @@ def parse_request(spec: Mapping[str, Any]) -> CompressionRequest:
     steps, evaluation = compression.get("steps") or (), compression.get("evaluation") or {}
     own = {item["name"]: item.get("compression") or {} for item in spec.get("variants") or ()}
     return CompressionRequest(
-        source=parse_source(spec["source"]),
+        source=parse_source(spec["source"], BY_CONTENT),
         recipes=(
             *(Recipe(name, complete_steps(given.get("steps", steps))) for name, given in own.items()),
             Recipe(DEFAULT_VARIANT, complete_steps(steps)),
@@ -217,13 +226,13 @@ def format_of(uri: str) -> str | None:
     return next((name for name, one in SOURCE_FORMATS.items() if one.suffix and uri.endswith(one.suffix)), None)
 
 
-def parse_source(value: Mapping[str, Any]) -> Source:
+def parse_source(value: Mapping[str, Any], default_format: str = ONNX) -> Source:
     """Returns a source as a manifest has it. Raises KeyError or TypeError for one that is not valid."""
     converter = value.get("converter")
     return Source(
         uri=value["uri"],
         digest=value.get("digest"),
-        format=value.get("format", ONNX),
+        format=value.get("format", default_format),
         secret=(value.get("secretRef") or {}).get("name"),
         converter=None
         if converter is None

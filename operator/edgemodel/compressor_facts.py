@@ -145,6 +145,16 @@ STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
             "reduceRange": True,
         },
     ),
+    "QuantizeWeights": (
+        "quantizeWeights",
+        {
+            "bits": 8,
+            "wideBits": 8,
+            "headBits": 8,
+            "blockSize": 32,
+            "symmetric": False,
+        },
+    ),
     "Convert": (
         "convert",
         {
@@ -159,6 +169,7 @@ EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {
     "Classification": {},
     "Detection": {},
     "Embedding": {},
+    "Language": {},
     "MultiLabel": {},
     "Regression": {
         "tolerance": (
@@ -187,6 +198,7 @@ class FormatFacts(NamedTuple):
 SOURCE_FORMATS: Final[Mapping[str, FormatFacts]] = {
     "ONNX": FormatFacts(".onnx", "application/vnd.edgemodel.model.v1", "compressor", True),
     "ExportedProgram": FormatFacts(".pt2", "application/vnd.edgemodel.program.v1", "trainer", True),
+    "HuggingFace": FormatFacts("", "application/vnd.edgemodel.model.v1", "compressor", True),
     "Safetensors": FormatFacts(".safetensors", "application/vnd.edgemodel.weights.v1", "trainer", False),
 }
 """The facts of each format by its name, as in ``spec.source.format``."""

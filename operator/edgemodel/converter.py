@@ -24,7 +24,7 @@ TRAINING_VARIABLE: Final = "EDGEMODEL_TRAINING"
 """The variable with the path of the training data; set only if ``datasets.training`` is given."""
 TRAINING_FILE: Final = "training.npz"
 MODEL_VARIABLE: Final = "EDGEMODEL_MODEL"
-MODEL_FILES: Final = {name: f"model{one.suffix}" for name, one in SOURCE_FORMATS.items() if one.is_model}
+MODEL_FILES: Final = {name: f"model{one.suffix}" for name, one in SOURCE_FORMATS.items() if one.is_model and one.suffix}
 """The name of the file that the converter writes, by ``writes``."""
 
 

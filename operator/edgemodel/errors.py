@@ -18,6 +18,16 @@ class Stalled(EdgeModelError):
     exit_code = 3
 
 
+class LargeSource(EdgeModelError):
+    """A source that the memory and disk of its Job are not for; another Job may have more."""
+
+    exit_code = 4
+
+    def __init__(self, reason: str, message: str, size_bytes: int) -> None:
+        super().__init__(reason, message)
+        self.size_bytes = size_bytes
+
+
 class Transient(EdgeModelError):
     """A failure that a later try may not meet: a network that is down, a registry that restarts."""
 

@@ -56,6 +56,10 @@ class JobInput:
     progress_url: str = ""
     """The URL that the Job reports each new step to (``progress.StepBegun``); empty: it reports none."""
 
+    source_limit_bytes: int | None = None
+    """The size of the largest source that the Job's memory and disk are for. A larger one ends the Job before it is
+    fetched, with its size in the report; None: any."""
+
     def encode(self) -> str:
         """Returns the input as compact JSON with sorted keys."""
         return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))

@@ -5,6 +5,8 @@ break a verdict. Prometheus keeps a scraped label over its own with ``honor_labe
 configurations set labels of the same names from the pod's labels.
 """
 
+from bisect import bisect_left
+
 IDENTITY_LABELS = ("namespace", "model", "revision", "variant", "node")
 
 PROCESS_LABEL = "process"
@@ -14,10 +16,11 @@ nothing is extrapolated."""
 
 WARM_UP_LABEL = "warm_up"
 WARM_UP = "true"
-"""The value of WARM_UP_LABEL on REQUESTS_TOTAL and DURATION_SECONDS for what a process counted in its warm-up: before
-the model was ready, and in the first WARM_UP_SECONDS after. Later requests have series without the label, and so do all
-of a server that knows no warm-up, so the sum over both is the total as ever. The series of the warm-up exist while it
-lasts, and afterwards if anything was counted in it."""
+"""The value of WARM_UP_LABEL on REQUESTS_TOTAL and the histograms of times (DURATION_SECONDS, FIRST_TOKEN_SECONDS,
+INTER_TOKEN_SECONDS) for what a process counted in its warm-up: before the model was ready, and in the first
+WARM_UP_SECONDS after. Later requests have series without the label, and so do all of a server that knows no warm-up, so
+the sum over both is the total as ever. The series of the warm-up exist while it lasts, and afterwards if anything was
+counted in it."""
 WARM_UP_SECONDS = 60
 """The usual length of the warm-up: loading goes on in the background, and caches fill."""
 
@@ -25,7 +28,8 @@ REQUESTS_TOTAL = "edgemodel_inference_requests_total"
 """Counter of inference requests by ``outcome``.
 
 ``ok``; ``refused``: well-formed, but does not fit this model, and would fit another; ``client_error``: wrong for any
-model; ``server_error``: the server's fault, including a full queue.
+model; ``server_error``: the server's fault, including a full queue. A stream counts once, at its end: one that breaks
+after its status 200 by the server's fault is a ``server_error``.
 """
 OK, REFUSED, CLIENT_ERROR, SERVER_ERROR = OUTCOMES = ("ok", "refused", "client_error", "server_error")
 
@@ -77,9 +81,54 @@ MEMORY_BYTES = "edgemodel_memory_bytes"
 THREADS = "edgemodel_threads"
 """Gauge of the threads of the server."""
 
+FIRST_TOKEN_SECONDS = "edgemodel_time_to_first_token_seconds"  # noqa: S105 - the name of a metric
+"""Histogram by ``prompt`` of the time from the head of a request to its first token, with its wait in the queue,
+whether the answer is streamed or not; one bucket edge is the objective. Only models that generate text have it."""
+FIRST_TOKEN_BUCKETS = (
+    0.01, 0.016, 0.025, 0.04, 0.063, 0.1, 0.16, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0, 6.3, 10.0, 16.0, 25.0, 40.0, 63.0,
+    100.0,
+)  # fmt: skip
+PROMPT_LABEL = "prompt"
+"""The label with the upper end of the bucket in which the prompt's length lies, in tokens; LONGEST beyond the last of
+PROMPT_BUCKETS. The time to the first token grows with the prompt, so only prompts of like length compare."""
+PROMPT_BUCKETS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+LONGEST = "+Inf"
 
-def duration_buckets(objective_seconds: float | None) -> tuple[float, ...]:
+INTER_TOKEN_SECONDS = "edgemodel_inter_token_seconds"  # noqa: S105 - the name of a metric
+"""Histogram of the time between two tokens, one observation for each request: the mean of its gaps, since those of one
+request depend on each other. A request with less than two tokens has none. One bucket edge is the objective."""
+INTER_TOKEN_BUCKETS = (
+    0.001, 0.0016, 0.0025, 0.004, 0.0063, 0.01, 0.016, 0.025, 0.04, 0.063, 0.1, 0.16, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5,
+    4.0, 6.3, 10.0,
+)  # fmt: skip
+
+TOKENS_TOTAL = "edgemodel_tokens_total"
+"""Counter of tokens by ``direction``: ``in`` for those of prompts, ``out`` for generated ones."""
+TOKENS_IN, TOKENS_OUT = TOKEN_DIRECTIONS = ("in", "out")
+
+FINISHED_TOTAL = "edgemodel_finished_total"
+"""Counter of requests that generated text by ``reason``, each counted at its end.
+
+``stop``: the model ended its answer, or a text of ``stop`` came; ``length``: at the limit of tokens; ``time``: at the
+limit of the time of a stream; ``cancelled``: the client hung up; ``error``: the server's fault, for a stream also after
+its status 200. In REQUESTS_TOTAL, ``error`` is a ``server_error``, and all others are ``ok``.
+"""
+STOP, LENGTH, TIME, CANCELLED, ERROR = FINISH_REASONS = ("stop", "length", "time", "cancelled", "error")
+
+CACHE_BYTES = "edgemodel_cache_bytes"
+"""Gauge of the cache of keys and values by ``state``: ``used`` by the sequences in work, and ``reserved`` at the start
+for as many sequences as the server takes, which includes what is used."""
+CACHE_USED, CACHE_RESERVED = CACHE_STATES = ("used", "reserved")
+
+
+def duration_buckets(objective_seconds: float | None, edges: tuple[float, ...] = DURATION_BUCKETS) -> tuple[float, ...]:
     """Returns the bucket edges in seconds, ascending, with one at the objective, so that it needs no interpolation."""
     if objective_seconds is None:
-        return DURATION_BUCKETS
-    return tuple(sorted({*DURATION_BUCKETS, objective_seconds}))
+        return edges
+    return tuple(sorted({*edges, objective_seconds}))
+
+
+def prompt_bucket(tokens: int) -> str:
+    """Returns the value of PROMPT_LABEL for a prompt of that many tokens."""
+    place = bisect_left(PROMPT_BUCKETS, tokens)
+    return str(PROMPT_BUCKETS[place]) if place < len(PROMPT_BUCKETS) else LONGEST

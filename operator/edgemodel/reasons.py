@@ -232,6 +232,12 @@ POD_REFUSED: Final = _declare(
     "ServiceAccount or an admission webhook; the message is that of whoever refused it.",
     "Change what the message names. Kubernetes tries again by itself, and the operator goes on when there is a pod.",
 )  # fmt: skip
+SECRET_NOT_FOUND: Final = _declare(
+    "SecretNotFound", Topic.ROLLOUT, Kind.STALLED,
+    "The Secret of spec.serving.apiKeySecretRef, or its key, does not exist in the namespace, so no pod can start.",
+    "Create it, or correct spec.serving.apiKeySecretRef. The pods start by themselves within two minutes, and no "
+    "candidate is blamed.",
+)  # fmt: skip
 NODES_SET_ASIDE: Final = _declare(
     "NodesSetAside", Topic.ROLLOUT, Kind.TRANSIENT,
     "Selected nodes are cordoned, have a taint that the pods do not tolerate, or get no pod for another reason. What "
@@ -376,6 +382,14 @@ MODEL_LOAD_FAILED: Final = _declare(
     "ModelLoadFailed", Topic.NODE, Kind.STALLED,
     "The server cannot load the artifact on this node.",
     "Correct what the message names, such as an operator that the runtime lacks.",
+)  # fmt: skip
+INSUFFICIENT_MEMORY: Final = _declare(
+    "InsufficientMemory", Topic.NODE, Kind.STALLED,
+    "The weights, the cache and the server do not fit into the memory limit of the pod, and nothing was loaded; or "
+    "nodes cannot hold the server that the candidate requests, with Surge beside that of stable. The message has both "
+    "numbers.",
+    "Raise spec.serving.resources.limits.memory, set fewer spec.serving.generate.sequences or contextTokens, or use "
+    "spec.serving.strategy Recreate.",
 )  # fmt: skip
 CRASH_LOOP: Final = _declare(
     "CrashLoop", Topic.NODE, Kind.STALLED,

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgemodel.artifact import ONNX_RUNTIME
 from edgemodel.caller_signature import CallerSignature
+from edgemodel.generation import GeneratorFacts
 from edgemodel.json_text import parse_json
 from edgemodel.plain import from_api, to_api
 from edgemodel.verdict import CheckResult
@@ -45,6 +46,8 @@ class ArtifactReport:
     """The name of the back end that loads the model file on nodes."""
     server_layers: dict[str, str] = field(default_factory=dict)
     """The images of the named layers between the base of the server and the model, by name and with digest."""
+    generator: GeneratorFacts | None = None
+    """The facts about a model that generates text; None for any other."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Failed:
     message: str
     transient: bool
     checks: tuple[CheckResult, ...] = ()
+    source_size_bytes: int | None = None
+    """The size of a source that the Job's memory and disk are not for; None for every other failure."""
 
 
 Report = Published | Failed

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgemodel.caller_signature import CallerSignature
+from edgemodel.generation import Generation, KeyReference
 from edgemodel.plain import from_api, to_api
 from edgemodel.pull_secret import PullSecret
 from edgemodel.report import ArtifactReport
@@ -91,11 +92,21 @@ class RevisionServing:
     shadow_replay: ShadowReplay | None = None
     warm_up_seconds: int | None = None
     """The length of a server's warm-up; None: the server's default."""
+    generate: Generation | None = None
+    """The limits of a model that generates text; None: the defaults."""
+    api_key_secret_ref: KeyReference | None = None
+    """The key that clients must show; None: every client is served."""
+    weights: str | None = None
+    """``Mapped`` or ``Loaded``; None: the server decides by their size."""
     tolerations: tuple[Toleration, ...] = ()
     image_pull_secrets: tuple[PullSecret, ...] = ()
     """The Secrets of the spec, which the pods have besides those of the chart."""
     latency_objective_milliseconds: str | None = None
     """The latency that analysis judged by when the revision was made, a decimal string; None if no check had one."""
+    first_token_objective_milliseconds: str | None = None
+    """The time to the first token by which it judged, as above."""
+    inter_token_objective_milliseconds: str | None = None
+    """The time between two tokens by which it judged, as above."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ PORT: Final = "EDGEMODEL_PORT"
 MODEL_DIRECTORY: Final = "EDGEMODEL_MODEL_DIRECTORY"
 LATENCY_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_LATENCY_OBJECTIVE_MILLISECONDS"
 """The latency objective, at which a histogram has a bucket edge; optional."""
+FIRST_TOKEN_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_FIRST_TOKEN_OBJECTIVE_MILLISECONDS"  # noqa: S105 - a variable
+INTER_TOKEN_OBJECTIVE_MILLISECONDS: Final = "EDGEMODEL_INTER_TOKEN_OBJECTIVE_MILLISECONDS"  # noqa: S105 - a variable
+"""The objectives of a model that generates text, at which its histograms have a bucket edge; optional."""
 WARM_UP_SECONDS: Final = "EDGEMODEL_WARM_UP_SECONDS"
 """The time after a model became ready in which its requests count as warm-up; optional."""
 
@@ -26,6 +29,23 @@ TUNING: Final = {
     "memoryArena": "EDGEMODEL_MEMORY_ARENA",
 }
 """The variable of each key of ``spec.serving.tuning``; all are optional."""
+
+GENERATE: Final = {
+    "contextTokens": "EDGEMODEL_CONTEXT_TOKENS",
+    "sequences": "EDGEMODEL_SEQUENCES",
+    "maxNewTokens": "EDGEMODEL_MAX_NEW_TOKENS",
+    "maxStreamSeconds": "EDGEMODEL_MAX_STREAM_SECONDS",
+}
+"""The variable of each key of ``spec.serving.generate``; all are optional."""
+WEIGHTS: Final = "EDGEMODEL_SERVING_WEIGHTS"
+"""Mapped or Loaded; optional."""
+MAPPED, LOADED = WEIGHTS_VALUES = ("Mapped", "Loaded")
+DRAIN_SECONDS: Final = "EDGEMODEL_DRAIN_SECONDS"
+"""The time for requests in work to end after a signal; optional."""
+API_KEY_FILE: Final = "EDGEMODEL_API_KEY_FILE"
+"""The path of a file with the key that clients must show, which may change while the server runs; optional."""
+API_KEY_DIRECTORY: Final = "/etc/edgemodel/api-key"
+"""The directory with that file, in which the operator mounts a Secret."""
 
 SHADOW_REPLAY_MAX_REQUESTS: Final = "EDGEMODEL_SHADOW_REPLAY_MAX_REQUESTS"
 """The number of requests that a server remembers for a candidate; optional."""

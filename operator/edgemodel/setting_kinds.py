@@ -323,6 +323,36 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class OneOf:
+    """One of several whole numbers."""
+
+    default: int
+    doc: str
+    options: tuple[int, ...]
+
+    def read(self, value: object) -> int:
+        """Returns ``value``. Raises ValueError, which describes the valid values."""
+        if not isinstance(value, int) or isinstance(value, bool) or value not in self.options:
+            raise ValueError(self._wanted)
+        return value
+
+    def schema(self) -> Schema:
+        """Returns the schema, which accepts the same values as ``read``."""
+        return {
+            "type": "integer",
+            "format": "int32",
+            "minimum": min(self.options),
+            "maximum": max(self.options),
+            "x-kubernetes-validations": [{"rule": f"self in {list(self.options)}", "message": f"write {self._wanted}"}],
+            "default": self.default,
+        }
+
+    @property
+    def _wanted(self) -> str:
+        return ", ".join(map(str, self.options[:-1])) + f" or {self.options[-1]}"
+
+
+@dataclass(frozen=True)
 class Texts:
     """A list of distinct strings; the default is empty."""
 

@@ -13,6 +13,7 @@ from edgemodel.analysis import WITHOUT_SPEC, Analysis, parse_analysis
 from edgemodel.compression_request import CompressionRequest, parse_request
 from edgemodel.compressor_facts import SOURCE_FORMATS
 from edgemodel.digest import canonical_json
+from edgemodel.generation import Generation, KeyReference, parse_generation, parse_key_reference
 from edgemodel.job_images import JobImage, image_for
 from edgemodel.names import DEFAULT_VARIANT, short_hash
 from edgemodel.plain import to_api, to_plain
@@ -51,6 +52,12 @@ class Serving:
     """The number of latest requests that a server remembers for a candidate; 0: none, and no replay."""
     warm_up_seconds: int | None = None
     """The length of a server's warm-up; None: the server's default, ``metrics.WARM_UP_SECONDS``."""
+    generate: Generation | None = None
+    """The limits of a model that generates text; None: the defaults."""
+    api_key_secret_ref: KeyReference | None = None
+    """The key that clients must show; None: every client is served."""
+    weights: str | None = None
+    """``Mapped`` or ``Loaded``; None: the server decides by their size."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,12 @@ class EdgeModelSpec:
             serving["shadowReplay"] = self.serving.shadow_replay_max_requests
         if self.serving.warm_up_seconds is not None:
             serving["warmUpSeconds"] = self.serving.warm_up_seconds
+        if self.serving.generate is not None:
+            serving["generate"] = to_api(self.serving.generate)
+        if self.serving.api_key_secret_ref is not None:
+            serving["apiKeySecretRef"] = to_api(self.serving.api_key_secret_ref)
+        if self.serving.weights is not None:
+            serving["weights"] = self.serving.weights
         if self.tolerations:
             serving["tolerations"] = to_api(self.tolerations)
         if self.image_pull_secrets:
@@ -171,9 +184,13 @@ class EdgeModelSpec:
 
     @property
     def job_image(self) -> JobImage:
-        """The image of its compression Job: that which the formats of the source and the teacher need."""
+        """The image of its compression Job: that which the formats of the source and the teacher need.
+
+        A format that is told by the content alone is taken for the one that the URI ends with, or ONNX.
+        """
         models = [model for model in (self.request.source, self.request.teacher) if model is not None]
-        return image_for(SOURCE_FORMATS[one.format].image for one in models if one.format in SOURCE_FORMATS)
+        formats = [model.expected_format for model in models]
+        return image_for(SOURCE_FORMATS[one].image for one in formats if one in SOURCE_FORMATS)
 
 
 def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
@@ -203,6 +220,13 @@ def parse_spec(spec: dict[str, Any]) -> EdgeModelSpec:
             tuning=dict(serving.get("tuning") or {}),
             shadow_replay_max_requests=(serving.get("shadowReplay") or {}).get("maxRequests", 0),
             warm_up_seconds=serving.get("warmUpSeconds"),
+            generate=parse_generation(serving["generate"]) if "generate" in serving else None,
+            api_key_secret_ref=(
+                parse_key_reference(serving["apiKeySecretRef"], "spec.serving.apiKeySecretRef")
+                if "apiKeySecretRef" in serving
+                else None
+            ),
+            weights=serving.get("weights"),
         ),
         rollout=_rollout(spec.get("rollout") or {}),
         analysis=parse_analysis(spec.get("analysis")),

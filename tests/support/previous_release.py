@@ -77,6 +77,7 @@ def values(site: Site, images: dict[str, str]) -> dict[str, Any]:
     found = chart_values(site, images)
     operator = found["operator"]
     operator["allowedProgramImages"] = operator.pop("allowedConverterImages")
+    del found["server"]["layers"]  # that release had none
     return found
 
 

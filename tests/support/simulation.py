@@ -61,6 +61,7 @@ from edge_operator.writes import (
     WriteStatus,
     plan_writes,
 )
+from edgemodel import reasons
 from edgemodel.caller_signature import CallerSignature
 from edgemodel.names import DEFERRAL_PREFIX, PULLER_PREFIX, daemonset_name, pin_key, puller_of
 from edgemodel.preflight_report import GoldenAgreement, Incompatible, LatencyPercentiles, Measurement
@@ -166,6 +167,8 @@ class Simulation:
     """The signature of what the next compression Job publishes."""
     server_layers: dict[str, str] = field(default_factory=dict)
     """The named layers that the next compression Job puts its artifacts on."""
+    source_bytes: int | None = None
+    """The size of a source for which a Job has memory and disk only if it knows the size; None: any Job has."""
     job_outcome: Any = None
     """A Failed report that every Job ends with; None: it publishes."""
     job_seconds: float = 20
@@ -199,6 +202,7 @@ class Simulation:
     pins_seen: dict[tuple[str, str], datetime] = field(default_factory=dict)
     back_since: dict[str, datetime] = field(default_factory=dict)
     opened_since: dict[str, datetime] = field(default_factory=dict)
+    startable_since: dict[str, datetime] = field(default_factory=dict)
     api_back_since: datetime | None = None
     requests_per_second: float = 2.0
     """The requests per second that the servers of each node answer."""
@@ -419,6 +423,7 @@ class Simulation:
             pins_seen=dict(self.pins_seen),
             back_since=dict(self.back_since),
             opened_since=dict(self.opened_since),
+            startable_since=dict(self.startable_since),
             api_back_since=self.api_back_since,
             refusals=self._refusals(),
             samples=self.measure(),
@@ -573,7 +578,7 @@ class Simulation:
 
     def _act(self, action: Action) -> None:
         match action:
-            case StartJob(name, attempt, _):
+            case StartJob(name, attempt, _, source_bytes):
                 self.jobs[name] = CompressionJob(
                     name,
                     attempt,
@@ -585,6 +590,7 @@ class Simulation:
                     uid=f"uid-{name}",
                     created=self.now,
                     has_pod=self.refusal is None,
+                    source_bytes=source_bytes,
                 )
                 self.jobs_started.append(name)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
@@ -649,7 +655,10 @@ class Simulation:
                 self.jobs[name] = replace(job, has_pod=True)
                 self._job_ends[name] = self.now + timedelta(seconds=self.job_seconds)
             elif job.has_pod and job.ended is None and self.now >= self._job_ends[name]:
-                if isinstance(self.job_outcome, Failed):
+                if self.source_bytes and job.source_bytes is None:
+                    report = Failed(reasons.INSUFFICIENT_MEMORY, "large", True, source_size_bytes=self.source_bytes)
+                    self.jobs[name] = replace(job, ended=self.now, report=report)
+                elif isinstance(self.job_outcome, Failed):
                     self.jobs[name] = replace(job, ended=self.now, report=self.job_outcome)
                 elif isinstance(self.job_outcome, tuple):
                     self.jobs[name] = replace(job, ended=self.now, trouble=self.job_outcome)
@@ -722,15 +731,25 @@ class Simulation:
                     trouble=trouble,
                     restarts=pod.restarts + 1,
                 )
+            elif pod.trouble is not None and pod.trouble[0] == reasons.SECRET_NOT_FOUND:
+                self.startable_since[pod.name] = self.now
+                pod = replace(pod, trouble=None)
             elif not pod.ready and self.now >= max(
-                pod.unready_since or pod.created, node.online_since or pod.created
+                pod.unready_since or pod.created,
+                node.online_since or pod.created,
+                self.startable_since.get(pod.name, pod.created),
             ) + timedelta(seconds=self.start_seconds):
                 pod = replace(pod, ready=True, ready_since=self.now, unready_since=None, trouble=None)
             self.pods[key] = pod
 
     def _refusals(self) -> dict[tuple[str, str], Refusal]:
+        of_pods = {
+            ("Pod", pod.name): Refusal(pod.trouble[1], is_final=True, reason=pod.trouble[0])
+            for pod in self.pods.values()
+            if pod.trouble is not None and pod.trouble[0] == reasons.SECRET_NOT_FOUND
+        }
         if self.refusal is None:
-            return {}
+            return of_pods
         podless = [("Job", name) for name, job in self.jobs.items() if not job.has_pod]
         podless += [("Job", name) for name, preflight in self.preflights.items() if not preflight.has_pod]
         return dict.fromkeys([*podless, *(("DaemonSet", name) for name in self.daemonsets)], self.refusal)

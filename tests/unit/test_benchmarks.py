@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import compression, compression_fashion, packaged_models, prerequisites, rollout, server
+from tests.bench import (
+    compression,
+    compression_fashion,
+    language,
+    language_ratios,
+    packaged_models,
+    prerequisites,
+    rollout,
+    server,
+)
 from tests.bench.packaged_models import PackagedFile
 from tests.bench.prerequisites import DebianPackage, Environment, Processors, PyPIFile, require
 from tests.bench.progress import PAUSE_SECONDS, progress
@@ -36,7 +45,9 @@ def words_of(node: ast.AST) -> Iterator[str]:
 
 
 def test_every_benchmark_of_the_makefile_is_here() -> None:
-    assert {name(path) for path in BENCHMARKS} == {"compression", "rollout", "server", "verdict_cost", "verdicts"}
+    assert {name(path) for path in BENCHMARKS} == {
+        "compression", "language", "rollout", "server", "verdict_cost", "verdicts"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=name)
@@ -55,6 +66,7 @@ def test_a_benchmark_asks_for_its_prerequisites_before_it_does_anything(path: Pa
 def test_a_program_that_is_started_is_a_prerequisite(path: Path) -> None:
     parser = compression.argument_parser()
     needed = [*compression.prerequisites(parser.parse_args([])), server.TASKSET]
+    needed += language.prerequisites(language.argument_parser().parse_args([]))
     declared = {item.file for item in needed if isinstance(item, DebianPackage)}
     with_the_installer = {"apt-get"} if path.stem == "prerequisites" else set()
     started = {word for node in ast.walk(ast.parse(path.read_text())) for word in words_of(node)}
@@ -164,3 +176,29 @@ def test_progress_is_a_line_a_minute_or_every_line() -> None:
     lines = seldom.getvalue().splitlines()
     assert len(lines) == 599 // PAUSE_SECONDS
     assert lines[0] == "[ 60.0 s] at 60"
+
+
+@pytest.mark.parametrize(
+    ("ours", "at_most", "holds", "surely"),
+    [
+        ([1.0] * 9, False, True, True),
+        ([0.9] * 9, False, False, False),
+        ([0.9] * 6 + [1.1] * 3, False, True, False),
+        ([0.9] * 8 + [1.1], False, False, False),
+        ([1.1] * 6 + [0.9] * 3, True, True, False),
+        ([1.1] * 8 + [0.9], True, False, False),
+    ],
+)
+def test_a_target_of_language_models_holds_where_the_interval_of_the_ratio_reaches_its_goal(
+    ours: list[float], at_most: bool, holds: bool, surely: bool
+) -> None:
+    ratio = language_ratios.by_turns(ours, [1.0] * 9)
+    found = language_ratios.target("speed", ratio, 1.0, at_most=at_most)
+    assert (found["holds"], found["surely"]) == (holds, surely)
+
+
+def test_nine_rounds_leave_out_the_smallest_and_the_largest_ratio_and_three_none() -> None:
+    nine = language_ratios.by_turns([float(n) for n in range(1, 10)], [1.0] * 9)
+    assert (nine.interval.lower, nine.value, nine.interval.upper) == (2.0, 5.0, 8.0)
+    three = language_ratios.by_turns([3.0, 1.0, 2.0], [1.0] * 3)
+    assert (three.interval.lower, three.value, three.interval.upper) == (1.0, 2.0, 3.0)

@@ -66,6 +66,23 @@ def test_another_warm_up_makes_a_revision_and_an_unnamed_one_none() -> None:
     assert plain.revision_hash == parse_spec(model_spec()).revision_hash
 
 
+@pytest.mark.parametrize(
+    "serving",
+    [
+        {"generate": {}},
+        {"generate": {"contextTokens": 4096}},
+        {"apiKeySecretRef": {"name": "chat", "key": "token"}},
+        {"weights": "Loaded"},
+    ],
+    ids=["defaults", "context", "key", "weights"],
+)
+def test_other_limits_of_a_generator_make_a_revision_and_no_artifact(serving: dict[str, Any]) -> None:
+    plain, other = parse_spec(model_spec()), parse_spec(model_spec(serving=serving))
+    assert other.request.fingerprint == plain.request.fingerprint
+    assert other.attempt_hash == plain.attempt_hash
+    assert other.revision_hash != plain.revision_hash
+
+
 IMAGE = "registry.example/converters/maker@sha256:" + "a" * 64
 
 

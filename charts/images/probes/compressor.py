@@ -1,5 +1,6 @@
-"""Cleans, quantizes and runs a small model in every way that the compressor does."""
+"""Cleans, quantizes and runs a small model in every way that the compressor does, and makes tokens of a text."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy
 import onnx
 import onnxruntime
 import onnxslim
+import tokenizers
 import zstandard
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
@@ -46,5 +48,7 @@ with tempfile.TemporaryDirectory() as name:
     for kind in ("in", "dynamic", "static"):
         session = onnxruntime.InferenceSession(str(work / f"{kind}.onnx"), providers=["CPUExecutionProvider"])
         session.run(None, {"x": numpy.ones((1, 8), dtype=numpy.float32)})
+vocabulary = {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}
+assert tokenizers.Tokenizer.from_str(json.dumps({"version": "1.0", "model": vocabulary})).encode("a").ids == [0]
 assert zstandard.decompress(zstandard.compress(b"x" * 99)) == b"x" * 99
 print(f"onnxslim, quantize_dynamic, quantize_static and three inferences with onnxruntime {onnxruntime.__version__}")

@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from edgemodel.error_words import in_words
-from inference_server.errors import InvalidRequest, ModelNotReady, client_disconnected
+from inference_server.errors import InvalidRequest, KeyRefused, ModelNotReady, client_disconnected
 from inference_server.listeners.grpc import open_inference_pb2 as messages
 from inference_server.listeners.grpc.codec import GrpcRequestCodec
 from inference_server.models import control
@@ -28,6 +28,8 @@ SERVICE = "inference.GRPCInferenceService"
 MAX_CALLS = 64
 """The largest number of calls in progress, including streams; more are answered RESOURCE_EXHAUSTED."""
 MAX_STREAMS = 16
+_OPEN = frozenset({"ServerLive", "ServerReady"})
+"""The calls that need no key of a client."""
 _HEAD_BYTES = 65536
 """The allowance for a message's contents besides its tensors, in bytes."""
 
@@ -105,16 +107,20 @@ class GrpcListener:
             "RepositoryModelUnload": (messages.RepositoryModelUnloadRequest, self._unload),
         }
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self._unary(request, answer), None, _to_bytes)
+            name: grpc.unary_unary_rpc_method_handler(
+                self._unary(request, answer, open_to_all=name in _OPEN), None, _to_bytes
+            )
             for name, (request, answer) in unary.items()
         }
         handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer, None, _to_bytes)
         handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream, None, _to_bytes)
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _unary(self, kind: Any, answer: Callable[[Any], Any]) -> Callable[[bytes, Any], Any]:
+    def _unary(self, kind: Any, answer: Callable[[Any], Any], *, open_to_all: bool) -> Callable[[bytes, Any], Any]:
         def handle(data: bytes, context: Any) -> Any:
             try:
+                if not open_to_all:
+                    self._check_key(context)
                 return answer(_parse(kind, data))
             except Exception as error:
                 self._abort(context, error)
@@ -126,6 +132,12 @@ class GrpcListener:
         if failure.retry_after_seconds is not None:
             context.set_trailing_metadata((("retry-after", str(failure.retry_after_seconds)),))
         context.abort(grpc.StatusCode[failure.code], failure.message)
+
+    def _check_key(self, context: Any) -> None:
+        """Raises KeyRefused for a client that has to show a key and does not."""
+        if self._service.api_keys is not None:
+            shown = dict(context.invocation_metadata()).get("authorization", "")
+            self._service.api_keys.check(shown if isinstance(shown, bytes) else shown.encode())
 
     def _live(self, _request: Any) -> Any:
         return messages.ServerLiveResponse(live=True)
@@ -177,7 +189,7 @@ class GrpcListener:
     def _infer(self, data: bytes, context: Any) -> Any:
         call = _Call(context, self._loop)
         try:
-            return self._answer(_parse(messages.ModelInferRequest, data), len(data), call)
+            return self._answer(_parse(messages.ModelInferRequest, data), len(data), call, context)
         except Exception as error:
             self._abort(context, error)
 
@@ -192,16 +204,21 @@ class GrpcListener:
                 try:
                     request = _parse(messages.ModelInferRequest, data)
                     reply.infer_response.id = request.id
-                    reply.infer_response.CopyFrom(self._answer(request, len(data), call))
+                    reply.infer_response.CopyFrom(self._answer(request, len(data), call, context))
                 except Exception as error:
                     reply.error_message = self._service.failure(error).message
                 yield reply
         finally:
             self._streams.release()
 
-    def _answer(self, request: Any, size: int, call: "_Call") -> Any:
+    def _answer(self, request: Any, size: int, call: "_Call", context: Any) -> Any:
         """Returns the answer to one request. Raises RequestError and whatever the runtime raises. Each is counted."""
         started = perf_counter()
+        try:
+            self._check_key(context)
+        except KeyRefused as error:
+            self._service.reject(request.model_name, error, started)
+            raise
         codec = GrpcRequestCodec(request, size, call.time_remaining())
         version = request.model_version or None
         return self._service.infer_blocking(request.model_name, version, codec, started, call.wait)

@@ -1,22 +1,25 @@
 """The ASGI application, which turns a request into its answer, and every exception into ``{"error": …}``."""
 
 import asyncio
+from contextlib import aclosing
 from functools import partial
 from hmac import compare_digest
-from time import perf_counter
+from time import perf_counter, time
 from typing import assert_never
 
-from inference_server.errors import MethodNotAllowed, PathNotFound
+from inference_server.errors import KeyRefused, MethodNotAllowed, PathNotFound
 from inference_server.listeners.http import model_repository_api, openapi, responses, routes
 from inference_server.listeners.http.asgi import Receive, Scope, Send
 from inference_server.listeners.http.codec import HttpRequestCodec, expanded
 from inference_server.listeners.http.json_fast_path import FastModel, fast_models
 from inference_server.listeners.http.request_body import read_body
 from inference_server.listeners.http.responses import OK, Response
-from inference_server.listeners.http.routes import Endpoint, Route
+from inference_server.listeners.http.routes import COUNTED, OF_OPENAI, OPEN, Endpoint, Route
+from inference_server.listeners.http.text_api import EventStream, TextApi
 from inference_server.models import feedback
 from inference_server.models.feedback import Feedback
 from inference_server.observability.metrics import CONTENT_TYPE
+from inference_server.protocol import openai
 from inference_server.service import InferenceService
 
 MAX_CONTROL_BYTES = 65536
@@ -27,43 +30,62 @@ class App:
     """The application; uvicorn calls it for every request that the fast path does not take."""
 
     def __init__(self, service: InferenceService, *, max_body_bytes: int) -> None:
+        self._began = int(time())
         self.draining = False
         """True if every answer tells its client to close the connection."""
         self.service = service
         self.max_body_bytes = max_body_bytes
+        self._text = TextApi(service, max_body_bytes)
         self.fast_models: dict[str, FastModel] = {}
         """The models on the fast path, by the paths of their infer requests; replaced, never changed."""
         service.models.observe(self._find_fast_models)
 
     def _find_fast_models(self) -> None:
-        self.fast_models = fast_models(self.service)
+        # The fast path looks at no header, so it is not for clients who have to show a key.
+        self.fast_models = fast_models(self.service) if self.service.api_keys is None else {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
+        route = routes.find(scope["path"])
         try:
-            response = await self._answer(scope, receive, started)
+            response = await self._answer(route, scope, receive, started)
         except Exception as error:
-            response = self.error_response(error)
+            failure = self.service.failure(error)
+            of_openai = route is not None and route.endpoint in OF_OPENAI
+            response = responses.of_failure_in_openai(failure) if of_openai else responses.of_failure(failure)
         last = self.draining or (response.status >= 400 and _asks_first(scope))
-        await self._send(response, last, send)
+        if isinstance(response, EventStream):
+            await self._send_events(response, last, send)
+        else:
+            await self._send(response, last, send)
 
     def error_response(self, error: Exception) -> Response:
         """Returns the response to a request that ended with ``error``."""
         return responses.of_failure(self.service.failure(error))
 
-    async def _answer(self, scope: Scope, receive: Receive, started: float) -> Response:
+    async def _answer(
+        self, route: Route | None, scope: Scope, receive: Receive, started: float
+    ) -> Response | EventStream:
         path, method = scope["path"], scope["method"]
-        route = routes.find(path)
         if route is None:
             raise PathNotFound(f"there is no {path}, /openapi.json lists what there is; infer: /v2/models/NAME/infer")
         if method not in route.allowed:
             error = MethodNotAllowed(method, path, ", ".join(route.allowed))
-            if route.endpoint is Endpoint.INFER:
+            if route.endpoint in COUNTED:
                 self.service.reject(route.model, error, started)
             raise error
+        if self.service.api_keys is not None and route.endpoint not in OPEN:
+            try:
+                self.service.api_keys.check(dict(scope["headers"]).get(b"authorization", b""))
+            except KeyRefused as error:
+                if route.endpoint in COUNTED:
+                    self.service.reject(route.model, error, started)
+                raise
         return await self._of_endpoint(route, scope, receive, started)
 
-    async def _of_endpoint(self, route: Route, scope: Scope, receive: Receive, started: float) -> Response:
+    async def _of_endpoint(
+        self, route: Route, scope: Scope, receive: Receive, started: float
+    ) -> Response | EventStream:
         service, model, version = self.service, route.model, route.version
         match route.endpoint:
             case Endpoint.INFER:
@@ -76,7 +98,7 @@ class App:
                 service.check_ready()
                 return responses.json({"ready": True})
             case Endpoint.OPENAPI:
-                return responses.json(openapi.document())
+                return responses.json(openapi.document(needs_key=service.api_keys is not None))
             case Endpoint.METRICS:
                 return Response(OK, service.scrape(), ((b"content-type", CONTENT_TYPE),))
             case Endpoint.SERVER:
@@ -103,6 +125,14 @@ class App:
                 return responses.json(service.find(model, version).config())
             case Endpoint.EXAMPLE:
                 return responses.json(service.find(model, version).example())
+            case Endpoint.GENERATE | Endpoint.GENERATE_STREAM | Endpoint.CHAT | Endpoint.COMPLETION:
+                return await self._text.answer(route, scope, receive, started)
+            case Endpoint.EMBEDDING:
+                return await self._text.embed(scope, receive, started)
+            case Endpoint.OPENAI_MODELS:
+                return Response(OK, openai.models([one.identity.model for one in service.models.serving], self._began))
+            case Endpoint.OPENAI_MODEL:
+                return Response(OK, openai.model(service.find(model, None).identity.model, self._began))
             case Endpoint.REPLAY:
                 served = service.find(model, version)
                 self._check_replay_token(scope)
@@ -138,6 +168,14 @@ class App:
         token, shown = self.service.replay_token, dict(scope["headers"]).get(b"authorization", b"")
         if token is None or not compare_digest(shown, f"Bearer {token}".encode()):
             raise PathNotFound(f"there is no {scope['path']}")
+
+    async def _send_events(self, response: EventStream, last: bool, send: Send) -> None:
+        headers = [*response.headers, *([(b"connection", b"close")] if last else [])]
+        async with aclosing(response.events) as events:
+            await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+            async for event in events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _send(self, response: Response, last: bool, send: Send) -> None:
         headers = [*response.headers, (b"content-length", str(len(response.body)).encode())]

@@ -26,9 +26,33 @@ class Endpoint(Enum):
     INFER = auto()
     FEEDBACK = auto()
     REPLAY = auto()
+    GENERATE = auto()
+    GENERATE_STREAM = auto()
+    CHAT = auto()
+    COMPLETION = auto()
+    OPENAI_MODELS = auto()
+    OPENAI_MODEL = auto()
+    EMBEDDING = auto()
 
 
-POST_ONLY = frozenset({Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoint.LOAD, Endpoint.UNLOAD})
+OF_OPENAI = frozenset(
+    {Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.OPENAI_MODELS, Endpoint.OPENAI_MODEL, Endpoint.EMBEDDING}
+)
+"""The endpoints of OpenAI's interface, whose errors have its form."""
+OF_TEXT = frozenset({Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.GENERATE, Endpoint.GENERATE_STREAM})
+"""The endpoints that generate text."""
+COUNTED = OF_TEXT | {Endpoint.INFER, Endpoint.EMBEDDING}
+"""The endpoints whose requests count as those of inference."""
+OPEN = frozenset({Endpoint.LIVE, Endpoint.READY, Endpoint.METRICS, Endpoint.REPLAY})
+"""The endpoints that need no key of a client: probes, Prometheus, and the one that has a token of its own."""
+POST_ONLY = OF_TEXT | {
+    Endpoint.EMBEDDING,
+    Endpoint.INFER,
+    Endpoint.FEEDBACK,
+    Endpoint.INDEX,
+    Endpoint.LOAD,
+    Endpoint.UNLOAD,
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +81,14 @@ _SERVER_PATHS = {
     "/v2/models/": Endpoint.MODELS,
     "/v2/models/stats": Endpoint.ALL_STATISTICS,
     "/v2/repository/index": Endpoint.INDEX,
+    "/v1/chat/completions": Endpoint.CHAT,
+    "/v1/completions": Endpoint.COMPLETION,
+    "/v1/models": Endpoint.OPENAI_MODELS,
+    "/v1/models/": Endpoint.OPENAI_MODELS,
+    "/v1/embeddings": Endpoint.EMBEDDING,
 }
+_PREFIX = "/openai"
+"""The prefix with which KServe serves OpenAI's interface."""
 _MODEL_PATHS = {
     (): Endpoint.MODEL,
     ("ready",): Endpoint.MODEL_READY,
@@ -67,6 +98,8 @@ _MODEL_PATHS = {
     ("stats",): Endpoint.STATISTICS,
     ("example",): Endpoint.EXAMPLE,
     ("replay",): Endpoint.REPLAY,
+    ("generate",): Endpoint.GENERATE,
+    ("generate_stream",): Endpoint.GENERATE_STREAM,
 }
 
 
@@ -76,6 +109,8 @@ def find(path: str) -> Route | None:
 
 
 def _find(path: str) -> Route | None:
+    if path.startswith(f"{_PREFIX}/v1/"):
+        path = path.removeprefix(_PREFIX)
     if (endpoint := _SERVER_PATHS.get(path)) is not None:
         return Route(endpoint)
     match path.split("/")[1:]:
@@ -87,6 +122,8 @@ def _find(path: str) -> Route | None:
             return Route(Endpoint.LOAD, model)
         case ["v2", "repository", "models", model, "unload"]:
             return Route(Endpoint.UNLOAD, model)
+        case ["v1", "models", model] if ":" not in model:  # with a colon, it is the interface of other servers
+            return Route(Endpoint.OPENAI_MODEL, model)
         case _:
             return None
 

@@ -18,13 +18,15 @@ from edge_compressor.datasets.class_labels import (
     holds_whole_numbers,
     predicted_classes,
 )
-from edge_compressor.datasets.dataset import BATCH_SIZE, Dataset, describe, shared_samples
+from edge_compressor.datasets.dataset import BATCH_SIZE, PADDING, Dataset, describe, shared_samples
 from edge_compressor.datasets.npz import CLASS_NAMES, check_npz, load_dataset
+from edge_compressor.datasets.texts import read_json_lines
 
 __all__ = [
     "BATCH_SIZE",
     "CLASS_NAMES",
     "LABEL",
+    "PADDING",
     "PROBABLE",
     "VALUES_HINT",
     "Dataset",
@@ -36,5 +38,6 @@ __all__ = [
     "holds_whole_numbers",
     "load_dataset",
     "predicted_classes",
+    "read_json_lines",
     "shared_samples",
 ]

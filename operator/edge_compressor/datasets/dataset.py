@@ -8,9 +8,12 @@ from typing import Any, Final
 import numpy as np
 
 from edge_runtime.datatypes import Array
+from edge_runtime.decoder import CHUNK_TOKENS, INPUT_IDS, Decoder
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
+PADDING: Final = -1
+"""The number that stands for no token, after the end of a text."""
 BATCH_SIZE: Final = 32
 """The number of samples in one run, if the batch dimension of the model is open."""
 
@@ -36,6 +39,9 @@ class Dataset:
     """The output that feeds each state input at the next step; empty: the model is stateless, and samples have no
     steps."""
 
+    decoder: Decoder | None = None
+    """The model's own tensors, if it continues texts; ``inputs`` then holds the texts alone, with PADDING after their
+    ends, and ``batch`` is 1."""
     notes: tuple[str, ...] = ()
     """The parts that were not read, or were read as something else, in sentences for the report."""
 
@@ -46,8 +52,8 @@ class Dataset:
 
     @property
     def is_scored(self) -> bool:
-        """Returns whether it holds labels, or another array of a task."""
-        return self.label is not None or bool(self.arrays)
+        """Returns whether it holds labels, which a text is itself, or another array of a task."""
+        return self.label is not None or bool(self.arrays) or self.decoder is not None
 
     @property
     def has_classes(self) -> bool:
@@ -82,9 +88,19 @@ class Dataset:
         return replace(self, inputs=inputs, label=label, arrays=arrays, size=len(range(first, self.size, step)))
 
     def take(self, rows: Array) -> dict[str, Array]:
-        """Returns the feed of ``rows``; for ``whole`` samples, the feed of the first of them."""
+        """Returns the feed of ``rows``; for ``whole`` samples and texts, the feed of the first of them.
+
+        That of a text has its first CHUNK_TOKENS tokens, and an empty cache.
+        """
+        if self.decoder is not None:
+            return self.decoder.feed(self.text(int(rows[0]))[None, :CHUNK_TOKENS], self.decoder.cache(0))
         chosen = rows[0] if self.whole else rows
         return {name: np.asarray(array[chosen], order="C") for name, array in self.inputs.items()}
+
+    def text(self, position: int) -> Array:
+        """Returns the tokens of one text, (tokens,), without padding."""
+        tokens = self.inputs[INPUT_IDS][position]
+        return np.asarray(tokens[tokens != PADDING])
 
     def by_item(self, outputs: list[Array]) -> list[Array]:
         """Returns the ``outputs`` of a run with a first axis of items, which those of ``whole`` samples lack."""

@@ -51,4 +51,4 @@ def check_finite(name: str, array: Array, what: str, *, model: ModelFile, dataty
 def _takes_missing_values(model: ModelFile) -> bool:
     if model.runtime != ONNX_RUNTIME:
         return False
-    return any(node.op_type in _MISSING_VALUES for node in nodes(normal_form.load(model.path).graph))
+    return any(node.op_type in _MISSING_VALUES for node in nodes(normal_form.load_shapes(model.path).graph))

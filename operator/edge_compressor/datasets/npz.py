@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -17,9 +18,12 @@ from edge_compressor.datasets.class_labels import LABEL, as_classes_of, label_in
 from edge_compressor.datasets.dataset import Dataset, invalid
 from edge_compressor.datasets.finite import check_finite
 from edge_compressor.datasets.fitting import decoded, fit_axes, fit_type, in_native_order
+from edge_compressor.datasets.texts import TEXTS, is_json_lines, read_json_lines, texts_in, texts_of, tokens_of
 from edge_compressor.models import runtime
+from edge_compressor.models.context import context_tokens
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime.datatypes import BFLOAT16, Array
+from edge_runtime.decoder import INPUT_IDS, Decoder
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.error_words import in_words
@@ -49,12 +53,16 @@ def load_dataset(
     what: str,
     states: Mapping[str, str] | None = None,
     task_arrays: Collection[str] = (),
+    tokenizer: Path | None = None,
 ) -> Dataset:
     """Unpacks ``path`` below ``folder`` and checks it against the inputs of ``model``.
 
     ``what`` is "evaluation set" or "calibration set"; ``states`` as ``Dataset.states``, whose tensors ``model`` has.
-    ``task_arrays`` are the names that ``Dataset.arrays`` may hold. Raises Stalled, DatasetEmpty or DatasetInvalid.
+    ``task_arrays`` are the names that ``Dataset.arrays`` may hold, ``tokenizer`` is the tokenizer.json of the model;
+    None: it has none. Raises Stalled, DatasetEmpty or DatasetInvalid.
     """
+    if model.decoder is not None:
+        return _load_texts(path, model, model.decoder, folder, what, tokenizer)
     states = states or {}
     wanted = {tensor.name for tensor in model.inputs}
     if LABEL in wanted:
@@ -102,7 +110,24 @@ def load_dataset(
     for name, array in of_tasks.items():
         if array.dtype.kind not in "iuf":
             raise invalid(what, f"array {name} holds {array.dtype}, want numbers")
-    return Dataset(what, inputs, label, size, batch, of_tasks, class_names, whole, states, tuple(notes))
+    return Dataset(what, inputs, label, size, batch, of_tasks, class_names, whole, states, notes=tuple(notes))
+
+
+def _load_texts(
+    path: Path, model: ModelFile, decoder: Decoder, folder: Path, what: str, tokenizer: Path | None
+) -> Dataset:
+    context = context_tokens(model.path)
+    arrays, others = ({}, []) if is_json_lines(path) else _unpack(path, folder, {INPUT_IDS, TEXTS}, what)
+    if len(arrays) != 1 and not is_json_lines(path):
+        has = f"both {INPUT_IDS} and {TEXTS}" if arrays else ", ".join(sorted(others)[:_MAX_NAMES]) or "no array"
+        raise invalid(what, f"want either {TEXTS}, or {INPUT_IDS} with their tokens, [texts, tokens]; it has {has}")
+    tokens, notes = arrays.get(INPUT_IDS), _not_read(others, labelled=True)
+    if tokens is None:
+        texts = texts_in(arrays[TEXTS], what) if arrays else read_json_lines(path, what=what)
+        tokens, note = tokens_of(texts, tokenizer, decoder, what=what, context_tokens=context)
+        notes = [note, *notes]
+    read = texts_of(tokens, decoder, folder, what=what, context_tokens=context)
+    return replace(read, notes=tuple(notes))
 
 
 def check_npz(path: Path, *, what: str) -> None:

@@ -12,7 +12,7 @@ from edge_compressor.evaluation.measuring import (
     compare_speed,
     speed_of,
     time_both,
-    zstd_size,
+    transfer_bytes,
 )
 from edge_compressor.evaluation.result import MAX_CLASSES_SHOWN, ClassChange, Evaluation, Scores
 from edge_compressor.evaluation.tasks import TASKS, task_arrays
@@ -32,5 +32,5 @@ __all__ = [
     "speed_of",
     "task_arrays",
     "time_both",
-    "zstd_size",
+    "transfer_bytes",
 ]

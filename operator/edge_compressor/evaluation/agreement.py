@@ -7,6 +7,7 @@ import numpy as np
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
 from edge_compressor.evaluation.result import Evaluation
+from edge_compressor.gate import Alike, OwnAnswers
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
@@ -48,7 +49,8 @@ def compare_values(
         alike = _all_close(expected, got, rows, spreads) if kind == "Close" else _same_largest(expected, got, rows)
         close += int(alike.sum())
         progress.count("evaluating source and artifact", int(positions[-1]) + 1, dataset.size)
-    return Evaluation("Agreement", dataset.size, close / dataset.size, kind)
+    share = Alike(OwnAnswers(dataset.size, close), dataset.size, "samples")
+    return Evaluation("Agreement", dataset.size, close / dataset.size, kind, alike=share)
 
 
 def _spreads(source: LoadedModel, dataset: Dataset, places: list[int]) -> list[Spread | None]:

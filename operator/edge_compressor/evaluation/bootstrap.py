@@ -27,6 +27,10 @@ MIN_SAMPLES: Final = 20
 """The number of samples below which the percentiles are too narrow to be used as they are."""
 
 _SAME: Final = 1e-12
+_Z_95_PERCENT: Final = 1.6448536269514722
+"""The 95 % quantile of the standard normal."""
+_ANYTHING: Final = 20.0
+"""A difference in bits that stands for any."""
 
 Score = Callable[[Array], Array]
 """A function of the samples' weights (how often each was drawn) that returns scores in 0..1, always the same number of
@@ -54,6 +58,31 @@ def percentiles(drawn: Array, observed: float, samples: int) -> Interval:
         least = tango_interval(0, 0, samples)
         lower, upper = min(lower, observed + least.lower), max(upper, observed + least.upper)
     return Interval(float(lower), float(upper))
+
+
+def of_a_difference(drawn: Array, observed: float, samples: int) -> Interval:
+    """Returns the interval of 90 % of a mean difference that is no share, from one column of ``resample``.
+
+    Percentiles are too narrow for few samples, and are widened as Student's t is against the normal distribution
+    (T. Hesterberg, *What Teachers Should Know About the Bootstrap*, 2015, section 5.2). One sample tells nothing.
+    """
+    if samples < 2:
+        return Interval(observed - _ANYTHING, observed + _ANYTHING)
+    lower, upper = np.nanpercentile(drawn, [5, 95]) - np.nanmean(drawn)
+    wider = float(np.sqrt(samples / (samples - 1))) * _t_95_percent(samples - 1) / _Z_95_PERCENT
+    return Interval(observed + min(float(lower), 0) * wider, observed + max(float(upper), 0) * wider)
+
+
+def _t_95_percent(freedom: int) -> float:
+    """Returns the 95 % quantile of Student's t (M. Abramowitz and I. Stegun, 26.7.5; 12 % too small for 1, 2 % for 2,
+    and less from 3 on)."""
+    z = _Z_95_PERCENT
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))
 
 
 def compare(score: Score, samples: int) -> tuple[PairedScores, Array, Array]:

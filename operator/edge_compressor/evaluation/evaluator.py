@@ -48,10 +48,14 @@ class Evaluator:
         reason = incomparable(source, artifact)
         if self.settings.task != AUTO:
             kind, why = TASKS[self.settings.task], "as set"
+        elif source.decoder is not None:
+            kind, why = next(task for task in TASKS.values() if task.decoders), "the model continues texts"
         elif not dataset.is_scored:
             return compare_values(source, artifact, dataset, self.progress)
         else:
             kind, why = infer(dataset, _one_run(artifact if reason else source, dataset))
+        if kind.decoders != (source.decoder is not None):
+            raise Stalled(reasons.INVALID_SPEC, _of_another_kind(kind, source))
         task, spare = self._made(kind)
         dataset = task.check(dataset)
         before = None if reason else self._answers(kind, task, source, dataset, "source")
@@ -87,6 +91,14 @@ class Evaluator:
             self.progress.say(f"evaluating {what} on {dataset.size} samples")
             self._known[key] = collect(task, model, dataset, self.progress, what=what)
         return self._known[key]
+
+
+def _of_another_kind(kind: TaskType, source: ModelFile) -> str:
+    if not kind.decoders:
+        return f"evaluation.task is {kind.type}, and the model is a decoder, which continues texts: leave the task out"
+    names = ", ".join(tensor.name for tensor in source.inputs)
+    wanted = "input_ids and the cache of each layer, past_key_values.N.key and past_key_values.N.value"
+    return f"evaluation.task is {kind.type}, which wants a decoder with inputs {wanted}; the model's inputs are {names}"
 
 
 def incomparable(source: ModelFile, artifact: ModelFile) -> str:

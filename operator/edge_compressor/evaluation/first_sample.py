@@ -43,7 +43,7 @@ def run_a_sample(model: Mapping[str, Any], sample: Mapping[str, Any] | None) -> 
     doing(first_run.RAN)
     tried = from_plain(ModelFile, model)
     for feed in sample_feeds(tried, generate(tried, 1) if sample is None else _read_sample(sample), 1) or ():
-        runtime.run(runtime.load(tried), feed)
+        runtime.run(runtime.load_as_served(tried), feed)
 
 
 def _plain_model(model: ModelFile) -> Any:

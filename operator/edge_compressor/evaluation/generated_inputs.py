@@ -19,6 +19,7 @@ from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import nodes
 from edge_runtime.backend import LoadedModel, RunFailure
 from edge_runtime.datatypes import DATATYPES, Array, from_numbers
+from edge_runtime.decoder import INPUT_IDS, Decoder
 from edgemodel.artifact import ONNX_RUNTIME, Tensor
 
 WHAT: Final = "generated inputs"
@@ -30,6 +31,8 @@ _SIZES: Final = (16, 32, 64, 128, 256, 224, 8, 4, 2, 1)
 """The sizes of open dimensions, in the order in which they are tried: one for all of them, then with each size of a
 weight for the first, such as the channels of an image."""
 _MAX_WEIGHT_SIZES: Final = 24
+_TEXTS: Final = 8
+_TEXT_TOKENS: Final = 32
 
 Range = tuple[int, int]
 """The smallest and the largest whole number that an input may hold."""
@@ -55,6 +58,8 @@ def generate(model: ModelFile, samples: int = SAMPLES) -> Dataset | None:
     """
     if model.batch == 0:
         return None
+    if model.decoder is not None:
+        return _texts(model, model.decoder, samples)
     ranges = index_ranges(model)
     loaded = runtime.load(model)
     for sizes in _sizes(model):
@@ -64,6 +69,14 @@ def generate(model: ModelFile, samples: int = SAMPLES) -> Dataset | None:
             if _runs(loaded, fed):
                 return fed
     return None
+
+
+def _texts(model: ModelFile, decoder: Decoder, samples: int) -> Dataset | None:
+    """Returns random texts for a decoder; None if it does not run on them."""
+    known = decoder.vocabulary if decoder.vocabulary > 0 else index_ranges(model).get(INPUT_IDS, (0, 0))[1] + 1
+    tokens = np.random.default_rng(0).integers(0, known, (min(samples, _TEXTS), _TEXT_TOKENS))
+    made = Dataset(WHAT, {INPUT_IDS: tokens}, None, len(tokens), 1, decoder=decoder)
+    return made if _runs(runtime.load(model), made) else None
 
 
 def _runs(loaded: LoadedModel, dataset: Dataset) -> bool:
@@ -80,7 +93,11 @@ def _sizes(model: ModelFile) -> Iterator[tuple[int, int]]:
         yield 1, 1
         return
     yield from ((size, size) for size in _SIZES)
-    graph = normal_form.load_with_weights(model.path).graph if model.runtime == ONNX_RUNTIME else onnx.GraphProto()
+    graph = (
+        normal_form.load_shapes(model.path, with_weights=True).graph
+        if model.runtime == ONNX_RUNTIME
+        else onnx.GraphProto()
+    )
     of_weights = sorted({size for tensor in graph.initializer for size in tensor.dims if size > 1})[:_MAX_WEIGHT_SIZES]
     for first in of_weights:
         yield from ((first, size) for size in ((1,) if widest == 1 else (16, 64, 224)))
@@ -93,7 +110,7 @@ def index_ranges(model: ModelFile) -> dict[str, Range]:
     """
     if model.runtime != ONNX_RUNTIME or model.transforms:
         return {}
-    graph = normal_form.load_with_weights(model.path).graph
+    graph = normal_form.load_shapes(model.path, with_weights=True).graph
     readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
     for node in nodes(graph):
         for place, name in enumerate(node.input):

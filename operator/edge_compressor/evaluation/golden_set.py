@@ -19,12 +19,14 @@ import numpy as np
 
 from edge_compressor.datasets import Dataset
 from edge_compressor.evaluation import stateful
+from edge_compressor.evaluation.golden_tokens import record_tokens
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_runtime.agreement import CLOSE_TOLERANCE
 from edge_runtime.backend import RunFailure
 from edge_runtime.classes import classes_of, clear_items
 from edge_runtime.datatypes import Array, as_numbers
+from edge_runtime.decoder import Decoder
 from edgemodel.artifact import Golden
 
 CLEAR_MARGIN: Final = 0.05
@@ -35,6 +37,8 @@ MAX_BYTES: Final = 64 << 10
 """The largest size, as golden items travel to every node: beyond it, or beyond an eighth of the model's size if that is
 more, there are fewer items, down to MIN_ITEMS."""
 
+PAST_TOKENS: Final = 64
+"""The number of tokens behind which a decoder is timed."""
 _CANDIDATES: Final = 4
 """The number of candidates for each wanted item, spread evenly over the evaluation set."""
 
@@ -47,6 +51,8 @@ def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path
     """
     if dataset is None or not artifact.inputs or items < 1:
         return None
+    if dataset.decoder is not None:
+        return record_tokens(artifact, dataset, dataset.decoder, items, path)
     whole = dataset.whole
     group = max(1, dataset.batch)
     one = _candidates(artifact, dataset, 1)
@@ -77,11 +83,21 @@ def record_golden(artifact: ModelFile, dataset: Dataset | None, items: int, path
 
 
 def sample_feeds(model: ModelFile, dataset: Dataset | None, count: int) -> list[dict[str, Array]] | None:
-    """Returns ``count`` feeds of one sample each (or one batch, if the model fixes its size); None without data."""
+    """Returns ``count`` feeds of one sample each (or one batch, if the model fixes its size); None without data.
+
+    That of a decoder is the next token of a text, behind a cache of PAST_TOKENS tokens: what a node runs most.
+    """
     if dataset is None:
         return None
+    if dataset.decoder is not None:
+        return _next_tokens(dataset, dataset.decoder, count)
     dataset = stateful.steps_of(dataset, model, count, "artifact")
     return [dataset.take(np.repeat(position, max(1, dataset.batch))) for position in dataset.spread(count)]
+
+
+def _next_tokens(dataset: Dataset, decoder: Decoder, count: int) -> list[dict[str, Array]]:
+    cache = decoder.cache(PAST_TOKENS)
+    return [decoder.feed(dataset.text(int(position))[None, :1], cache) for position in dataset.spread(count)]
 
 
 def _candidates(artifact: ModelFile, dataset: Dataset, items: int) -> dict[str, Array]:

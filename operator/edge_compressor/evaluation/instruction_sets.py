@@ -6,12 +6,13 @@ that evaluated. Weights of 7 bits, -64 to 64, cannot: 2 x 255 x 64 = 32,640 is b
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import nodes
 from edgemodel.artifact import ONNX_RUNTIME
@@ -45,7 +46,7 @@ def weight_range(model: ModelFile) -> WeightRange:
     """Returns the range of the model's int8 weights; for a runtime other than ONNX Runtime, nothing is known."""
     if model.runtime != ONNX_RUNTIME:
         return WeightRange(0, 0)
-    graph = normal_form.load(model.path).graph
+    graph = normal_form.load_shapes(model.path).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
     found = set()
@@ -56,7 +57,7 @@ def weight_range(model: ModelFile) -> WeightRange:
         elif node.op_type in _FLOAT_PRODUCTS:
             found |= _behind(node, makers, stored)
     weights = [stored[name] for name in sorted(found) if name in stored and _is_int8(stored[name])]
-    wide = sum(int(abs(onnx.numpy_helper.to_array(one).astype(int)).max(initial=0)) > SEVEN_BITS for one in weights)
+    wide = sum(_largest(one, model.path.parent) > SEVEN_BITS for one in weights)
     return WeightRange(len(weights), wide)
 
 
@@ -90,6 +91,12 @@ def _zero_point(node: onnx.NodeProto, stored: dict[str, onnx.TensorProto]) -> in
     if len(node.input) < 3 or not node.input[2]:
         return int(onnx.TensorProto.UINT8)
     return int(stored[node.input[2]].data_type) if node.input[2] in stored else int(onnx.TensorProto.UNDEFINED)
+
+
+def _largest(tensor: onnx.TensorProto, folder: Path) -> int:
+    """Returns the largest magnitude of a weight."""
+    values = onnx.numpy_helper.to_array(weight_files.read(tensor, folder))
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
 
 
 def _is_int8(tensor: onnx.TensorProto) -> bool:

@@ -5,16 +5,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-
-import zstandard
 
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
+from edge_oci.layers import packed_bytes
 from edge_runtime.backend import LoadedModel, RunFailure
-from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 from edgemodel import reasons
 from edgemodel.error_words import in_words
@@ -71,10 +68,11 @@ def run(model: LoadedModel, feeds: dict[str, Array], what: str) -> list[Array]:
     try:
         return runtime.run(model, feeds)
     except RunFailure as error:
-        raise _cannot_run(error, what) from error
+        raise cannot_run(error, what) from error
 
 
-def _cannot_run(error: RunFailure, what: str) -> Stalled:
+def cannot_run(error: RunFailure, what: str) -> Stalled:
+    """Returns the error of a model, source or artifact, that the runtime could not run on the data."""
     message = f"the {what} cannot run on the data: {in_words(error)}"
     if what == "source":
         return Stalled(reasons.SOURCE_INVALID, message)
@@ -94,12 +92,63 @@ def time_both(
 ) -> LatencyComparison:
     """Times source and artifact by turns in one loop, so that other load on the machine affects both alike.
 
-    Both run as nodes run them. ``feeds`` are cycled. The loop ends after ``max_runs`` of each, or ``max_seconds``, but
-    not before 10 of each. Raises as ``run``.
+    Both run as nodes run them; an artifact that is the source is loaded once. Where one is large, they run one after
+    the other, and the source once more, so that what changes meanwhile affects both alike. ``feeds`` are cycled. The
+    loop ends after ``max_runs`` of each, or ``max_seconds``, but not before 10 of each. Raises as ``run``.
     """
     progress.say("timing source and artifact")
-    first, second = _take_turns((runtime.load(source), runtime.load(artifact)), feeds, max_runs, max_seconds, clock)
+    first, second = _time(source, artifact, feeds, max_runs, max_seconds, clock)
     return LatencyComparison(len(first), _timing(first), _timing(second))
+
+
+def _time(
+    source: ModelFile,
+    artifact: ModelFile,
+    feeds: list[dict[str, Array]],
+    max_runs: int,
+    max_seconds: float,
+    clock: Callable[[], float],
+    threads: int | None = None,
+) -> tuple[list[float], list[float]]:
+    """Returns the milliseconds of the runs of both, pair by pair. Raises as ``run``."""
+    if artifact.digest == source.digest:
+        one = _warm(source, feeds, threads, 0)
+        return _take_turns((one, one), feeds, max_runs, max_seconds, clock)
+    if not runtime.is_large(source) and not runtime.is_large(artifact):
+        both = _warm(source, feeds, threads, 0), _warm(artifact, feeds, threads, 1)
+        return _take_turns(both, feeds, max_runs, max_seconds, clock)
+    half = _alone(source, 0, feeds, threads, clock, max_runs // 2, max_seconds / 4)
+    second = _alone(artifact, 1, feeds, threads, clock, 2 * len(half))
+    return half + _alone(source, 0, feeds, threads, clock, len(half)), second
+
+
+def _alone(
+    model: ModelFile,
+    which: int,
+    feeds: list[dict[str, Array]],
+    threads: int | None,
+    clock: Callable[[], float],
+    max_runs: int,
+    max_seconds: float = math.inf,
+) -> list[float]:
+    """Returns the milliseconds of the runs of a model, whose session is closed afterwards. Raises as ``run``."""
+    loaded = _warm(model, feeds, threads, which)
+    times: list[float] = []
+    end = clock() + max_seconds
+    for feed in _round(feeds, max_runs):
+        if len(times) >= _MIN_RUNS // 2 and clock() > end:
+            break
+        times.append(_milliseconds(loaded, feed, list(loaded.signature.outputs), which, clock))
+    loaded.close()
+    return times
+
+
+def _warm(model: ModelFile, feeds: list[dict[str, Array]], threads: int | None, which: int) -> LoadedModel:
+    """Returns the model as it is served, after its first runs. Raises as ``run``."""
+    loaded = runtime.load_as_served(model, threads=threads)
+    for feed in _round(feeds, _WARM_UPS):
+        run(loaded, feed, _NAMES[which])
+    return loaded
 
 
 def _take_turns(
@@ -110,9 +159,6 @@ def _take_turns(
     clock: Callable[[], float],
 ) -> tuple[list[float], list[float]]:
     """Returns the milliseconds of the runs of each, pair by pair. Raises as ``run``."""
-    for loaded, what in zip(models, _NAMES, strict=True):
-        for feed in _round(feeds, _WARM_UPS):
-            run(loaded, feed, what)
     outputs = [list(loaded.signature.outputs) for loaded in models]
     times: tuple[list[float], list[float]] = ([], [])
     end = clock() + max_seconds
@@ -120,13 +166,19 @@ def _take_turns(
         if number >= _MIN_RUNS and clock() > end:
             break
         for which in (0, 1) if number % 2 else (1, 0):
-            start = clock()
-            try:
-                models[which].run(feed, outputs[which])
-            except RunFailure as error:
-                raise _cannot_run(error, _NAMES[which]) from error
-            times[which].append((clock() - start) * 1000)
+            times[which].append(_milliseconds(models[which], feed, outputs[which], which, clock))
     return times
+
+
+def _milliseconds(
+    model: LoadedModel, feed: dict[str, Array], outputs: list[str], which: int, clock: Callable[[], float]
+) -> float:
+    start = clock()
+    try:
+        model.run(feed, outputs)
+    except RunFailure as error:
+        raise cannot_run(error, _NAMES[which]) from error
+    return (clock() - start) * 1000
 
 
 def compare_speed(
@@ -146,8 +198,7 @@ def compare_speed(
     first, second = [], []
     for _ in range(_SESSIONS):
         runs, seconds = max_runs // _SESSIONS, max_seconds / _SESSIONS
-        models = runtime.load(source, threads=1), runtime.load(artifact, threads=1)
-        times = _take_turns(models, feeds, runs, seconds, time.thread_time)
+        times = _time(source, artifact, feeds, runs, seconds, time.thread_time, threads=1)
         first += times[0]
         second += times[1]
     return speed_of(first, second)
@@ -172,14 +223,9 @@ def speed_of(first: Sequence[float], second: Sequence[float]) -> Speed:
     )
 
 
-def zstd_size(path: Path) -> int:
-    """Returns the size of the file after zstd at level 19, in bytes: a lower limit of its download."""
-    size = 0
-    compressor = zstandard.ZstdCompressor(level=19, threads=usable_cores())
-    with path.open("rb") as file:
-        for chunk in compressor.read_to_iter(file):
-            size += len(chunk)
-    return size
+def transfer_bytes(model: ModelFile) -> int:
+    """Returns the bytes that the model's files have as layers of an image, by which a node downloads them."""
+    return sum(map(packed_bytes, model.paths))
 
 
 _Z_99_PERCENT: Final = 2.5758293035489004

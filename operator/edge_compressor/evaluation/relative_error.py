@@ -6,6 +6,7 @@ number, is refused here, whatever the budget says.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -94,7 +95,7 @@ class RelativeErrors:
 
 
 def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, progress: Progress) -> RelativeErrors:
-    """Runs both on at most MAX_SAMPLES samples, spread evenly, and compares every output.
+    """Runs both on at most MAX_SAMPLES samples, spread evenly, and compares every output but the cache of a decoder.
 
     An artifact that is the source runs alone, on one sample. Raises Stalled as ``measuring.run``, Stalled(StepFailed)
     for an answer of the artifact that is NaN or infinite where that of the source is finite, and Stalled(SourceInvalid)
@@ -102,33 +103,44 @@ def measure_error(source: ModelFile, artifact: ModelFile, dataset: Dataset, prog
     """
     same, other = artifact.digest == source.digest, incomparable(source, artifact)
     progress.say(f"comparing the artifact's answers with the source's on the {dataset.what}")
-    second = runtime.load(artifact, threads=usable_cores())
-    first = None if same or other else runtime.load(source, threads=usable_cores())
-    expected: list[list[Array]] = []
-    got: list[list[Array]] = []
+    cache = set(dataset.decoder.present) if dataset.decoder is not None else set()
+    places = [place for place, tensor in enumerate(artifact.outputs) if tensor.name not in cache]
+    tensors = [artifact.outputs[place] for place in places]
+
+    def answered(model: ModelFile, batches: int | None, what: str) -> tuple[list[list[Array]], int]:
+        """Returns the answers to ``batches``, or to as many as are held, and the number of samples."""
+        loaded = runtime.load(model, threads=usable_cores())
+        answers: list[list[Array]] = []
+        compared = held = 0
+        for rows, feeds in islice(dataset.batches(positions), batches):
+            outputs = stateful.answer(loaded, dataset, feeds, what)
+            if dataset.decoder is not None:
+                answers.append(
+                    [outputs[place][0] for place in places]
+                )  # what follows each place of the text is an item
+            else:
+                answers.append(_items([outputs[place] for place in places], len(rows), dataset))
+            compared += len(rows) if dataset.decoder is None else len(answers[-1][0])
+            held += 2 * sum(array.nbytes for array in answers[-1])
+            if held > MAX_BYTES:
+                break
+        return answers, compared
+
     positions = dataset.spread(1 if same else MAX_SAMPLES)
-    held = compared = 0
-    for rows, feeds in dataset.batches(positions):
-        answers = _items(stateful.answer(second, dataset, feeds, "artifact"), len(rows), dataset)
-        before = (
-            answers if first is None else _items(stateful.answer(first, dataset, feeds, "source"), len(rows), dataset)
-        )
-        for tensor, right, answer in zip(artifact.outputs, before, answers, strict=True):
-            if first is not None:
+    got, compared = answered(artifact, None, "artifact")
+    expected = got  # one model after the other, so that one is in memory
+    if not same and not other:
+        expected, _ = answered(source, len(got), "source")
+        for before, after in zip(expected, got, strict=True):
+            for tensor, right, answer in zip(tensors, before, after, strict=True):
                 _check_finite(tensor.name, right, answer, dataset)
-        got.append(answers)
-        expected.append(before)
-        compared += len(rows)
-        held += 2 * sum(array.nbytes for array in answers)
-        if held > MAX_BYTES:
-            break
     if not other and dataset.what != generated_inputs.WHAT:
-        for tensor, one in zip(artifact.outputs, zip(*expected, strict=True), strict=True):
+        for tensor, one in zip(tensors, zip(*expected, strict=True), strict=True):
             _check_source(tensor.name, one, dataset)
     unjudged = dict.fromkeys(dataset.states.values(), "it is a state") | _unjudged(source)
     if other:
-        unjudged = {tensor.name: other for tensor in artifact.outputs}
-    columns = zip(artifact.outputs, zip(*expected, strict=True), zip(*got, strict=True), strict=True)
+        unjudged = {tensor.name: other for tensor in tensors}
+    columns = zip(tensors, zip(*expected, strict=True), zip(*got, strict=True), strict=True)
     outputs = [_compared(tensor.name, one, two, unjudged.get(tensor.name, "")) for tensor, one, two in columns]
     return RelativeErrors(dataset.what, compared, tuple(outputs))
 
@@ -209,7 +221,7 @@ def _unjudged(model: ModelFile) -> dict[str, str]:
     scores."""
     if model.runtime != ONNX_RUNTIME or model.transforms:
         return {}
-    graph = normal_form.load(model.path).graph
+    graph = normal_form.load_shapes(model.path).graph
     stored = {tensor.name for tensor in graph.initializer}
     fed = {tensor.name for tensor in graph.input} - stored
     makers: dict[str, tuple[onnx.NodeProto, set[str]]] = {}

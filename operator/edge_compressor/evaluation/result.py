@@ -6,7 +6,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_compressor.gate import Own, Paired, drop_json, own_interval, own_of
+from edge_compressor.gate import (
+    Alike,
+    Own,
+    Paired,
+    PerplexityChange,
+    drop_json,
+    own_interval,
+    own_of,
+    rise,
+    share_right,
+)
 from edge_runtime.datatypes import Array
 from edge_statistics.interval import Interval
 from edge_statistics.tango import tango_interval
@@ -91,6 +101,10 @@ class Evaluation:
     artifact: Scores | None = None
     answers: Paired | None = None
     own: Own | None = None
+    perplexity: PerplexityChange | None = None
+    """The change of the perplexity; None for a task without one, and if the source is not comparable."""
+    alike: Alike | None = None
+    """The answers that artifact and source give alike, where a limit can judge them."""
     per_class: str = "recall"
     """The score that ``classes`` compare: recall or average precision."""
     classes: tuple[ClassChange, ...] = ()
@@ -121,12 +135,39 @@ class Evaluation:
             "source": self.source.to_json() if self.source else None,
             "artifact": self.artifact.to_json() if self.artifact else None,
             "artifactInterval": interval and [round(interval.lower, 6), round(interval.upper, 6)],
+            **({"perplexityIncrease": perplexity_json(self.perplexity)} if self.perplexity else {}),
+            **({"agreement": _alike_json(self.alike)} if self.alike else {}),
             "accuracyDrop": drop_json(self.answers) if self.answers else None,
             "perClass": self.per_class,
             "classes": [one.to_json(self.class_names) for one in sorted(shown, key=lambda one: one.number)],
             "worstClass": worst.to_json(self.class_names) if worst else None,
             "notes": list(self.notes),
         }
+
+
+def perplexity_json(change: PerplexityChange) -> dict[str, Any]:
+    """Returns the rise of the perplexity with its interval, in percent, for the manifest."""
+    return {
+        "percent": round(change.increase * 100, 4),
+        "lowerPercent": round(rise(change.interval.lower) * 100, 4),
+        "upperPercent": round(rise(change.interval.upper) * 100, 4),
+        "bitsPerToken": round(change.bits, 6),
+        "confidencePercent": 90,
+        "tokens": change.tokens,
+        "texts": change.texts,
+    }
+
+
+def _alike_json(alike: Alike) -> dict[str, Any]:
+    interval = own_interval(alike.own)
+    return {
+        "percent": round(share_right(alike.own) * 100, 4),
+        "lowerPercent": round(interval.lower * 100, 4),
+        "upperPercent": round(interval.upper * 100, 4),
+        "confidencePercent": 90,
+        "of": alike.what,
+        "count": alike.counted,
+    }
 
 
 def recall_changes(of_class: Array, source_right: Array, artifact_right: Array, numbers: Array) -> list[ClassChange]:

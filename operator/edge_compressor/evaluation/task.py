@@ -6,19 +6,21 @@ options of the command line. No other code knows the individual tasks.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from edge_compressor.datasets import Dataset
+from edge_compressor.datasets import PADDING, Dataset
 from edge_compressor.evaluation import stateful
+from edge_compressor.evaluation.measuring import cannot_run
 from edge_compressor.evaluation.result import Evaluation
 from edge_compressor.models import runtime
 from edge_compressor.models.model_file import ModelFile
 from edge_compressor.progress import Progress
-from edge_runtime.backend import LoadedModel
+from edge_runtime.backend import LoadedModel, RunFailure
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
+from edge_runtime.decoder import Decoder, read_in_parts
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 from edgemodel.setting_kinds import Setting, Settings
@@ -27,8 +29,6 @@ Outputs = Mapping[str, Array]
 """The outputs of one run, by name, in declared order; the first axis may hold more rows than there are samples."""
 Answers = Mapping[str, Array]
 """The answers that a task keeps, with a first axis of samples."""
-
-PADDING: Final = -1
 
 
 class EvaluationTask(Protocol):
@@ -43,6 +43,17 @@ class EvaluationTask(Protocol):
 
     def compare(self, dataset: Dataset, source: Answers | None, artifact: Answers) -> Evaluation:
         """Returns the evaluation. ``source`` is None if it is not comparable."""
+
+
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """A task that judges decoders, whose logits it gets in parts: those of a whole text may not fit into memory."""
+
+    def read_tokens(self, logits: Array, following: Array) -> Answers:
+        """Returns the answers at the places of one part of a text, with a first axis of places.
+
+        ``logits`` are (places, vocabulary), and ``following`` (places,) are the tokens that follow in the text.
+        """
 
 
 class Claim(NamedTuple):
@@ -84,6 +95,8 @@ class TaskType:
     the task has to be named."""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     """The settings, which are keys of ``spec.compression.evaluation``; without a default in the schema."""
+    decoders: bool = False
+    """True if it judges decoders, and no other models."""
     arrays: tuple[str, ...] = ()
     """The arrays of numbers that it reads from the set besides ``label``. If a set has all of them, only tasks with
     arrays are inferred."""
@@ -106,11 +119,36 @@ def collect(task: EvaluationTask, model: ModelFile, dataset: Dataset, progress: 
     Raises Stalled: DatasetInvalid as ``EvaluationTask.read``, otherwise as ``run``.
     """
     loaded = runtime.load(model, threads=usable_cores())
+    if dataset.decoder is not None and isinstance(task, ReadsTexts):
+        return _collect_texts(task, loaded, dataset, dataset.decoder, progress, what=what)
     parts: list[Answers] = []
     for positions, feeds in dataset.batches():
         parts.append(task.read(run_outputs(model, loaded, dataset, feeds, what), len(positions), dataset))
         progress.count(f"evaluating {what}", int(positions[-1]) + 1, dataset.size)
     return {name: joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _collect_texts(
+    task: ReadsTexts, loaded: LoadedModel, dataset: Dataset, decoder: Decoder, progress: Progress, *, what: str
+) -> Answers:
+    """Returns the answers at the places of all texts, (texts, places), with PADDING after the last of a text."""
+
+    def run(feeds: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        try:
+            return loaded.run(feeds, outputs)
+        except RunFailure as error:
+            raise cannot_run(error, what) from error
+
+    texts: list[Answers] = []
+    for position in range(dataset.size):
+        tokens = dataset.text(position)
+        parts = []
+        for places, logits in read_in_parts(run, decoder, tokens):
+            following = tokens[places.start + 1 : places.stop + 1]
+            parts.append(task.read_tokens(logits[: len(following)], following))
+        texts.append({name: np.concatenate([part[name] for part in parts])[None] for name in parts[0]})
+        progress.count(f"evaluating {what}", position + 1, dataset.size)
+    return {name: joined([text[name] for text in texts]) for name in texts[0]}
 
 
 def joined(parts: Sequence[Array]) -> Array:

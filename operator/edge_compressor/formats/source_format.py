@@ -1,6 +1,7 @@
 """The interface of source formats. A new format needs only a file with a ``FORMAT`` in this package."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,10 @@ class ArtifactFiles:
 
     format: str
     main: Path
+    carried: Mapping[str, Path] = field(default_factory=dict)
+    """The files that come with the model into the artifact, such as its tokenizer, by their names there."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the report, such as which files of the source the artifact does not get."""
 
 
 class Check(Protocol):
@@ -22,6 +27,13 @@ class Check(Protocol):
 
     def __call__(self, path: Path, *, what: str, reason: str) -> None:
         """Checks ``path`` without loading it. Raises Stalled with ``reason``; the message names ``what`` it is."""
+
+
+class Recognises(Protocol):
+    """A test whether a file or folder is of one format, by its content."""
+
+    def __call__(self, path: Path) -> bool:
+        """Returns True if it is of this format, whole or not. It reads a few bytes, and raises nothing but OSError."""
 
 
 class ToArtifact(Protocol):
@@ -47,6 +59,8 @@ class SourceFormat:
     media_type: str
     """The artifact type of its files in a registry; empty: they cannot be pushed."""
     check: Check
+    recognises: Recognises | None = None
+    """The test by which a source without a format gets this one; None: it has to be named."""
     to_artifact: ToArtifact | None = None
     """The conversion; None if the source contains only weights, from which the user's converter makes a model."""
     becomes: str = ONNX

@@ -1,31 +1,38 @@
 """The gate, which judges in the Job, before any node serves an artifact, whether it keeps its budget. Pure."""
 
 from edge_compressor.gate.answers import (
+    Alike,
     Own,
     OwnAnswers,
     OwnScore,
     Paired,
     PairedAnswers,
     PairedScores,
+    PerplexityChange,
     WorstOutput,
     drop_interval,
     drop_json,
     own_interval,
     own_of,
+    rise,
+    share_right,
 )
 from edge_compressor.gate.judge import (
     GateResult,
     Measurements,
     judge,
     judge_accuracy,
+    judge_agreement,
     judge_floor,
     judge_latency,
+    judge_perplexity,
     judge_relative_error,
     judge_size,
 )
 from edge_compressor.gate.sample_size import samples_for_floor, samples_to_decide
 
 __all__ = [
+    "Alike",
     "GateResult",
     "Measurements",
     "Own",
@@ -34,17 +41,22 @@ __all__ = [
     "Paired",
     "PairedAnswers",
     "PairedScores",
+    "PerplexityChange",
     "WorstOutput",
     "drop_interval",
     "drop_json",
     "judge",
     "judge_accuracy",
+    "judge_agreement",
     "judge_floor",
     "judge_latency",
+    "judge_perplexity",
     "judge_relative_error",
     "judge_size",
     "own_interval",
     "own_of",
+    "rise",
     "samples_for_floor",
     "samples_to_decide",
+    "share_right",
 ]

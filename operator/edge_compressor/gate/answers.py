@@ -1,7 +1,7 @@
 """The input of the gate from an evaluation: the answers of source and artifact, with intervals."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from edge_statistics.interval import Interval
 from edge_statistics.tango import tango_interval
@@ -42,6 +42,11 @@ class PairedScores:
         return self.source - self.artifact
 
 
+MAX_RISE: Final = 1e6
+"""The largest share that is told: a perplexity that rises further says nothing more."""
+_MAX_BITS: Final = 20.0
+
+
 @dataclass(frozen=True)
 class OwnAnswers:
     """The right answers of the artifact alone."""
@@ -59,6 +64,39 @@ class OwnScore:
     interval: Interval
 
 
+Paired = PairedAnswers | PairedScores
+Own = OwnAnswers | OwnScore
+
+
+@dataclass(frozen=True)
+class PerplexityChange:
+    """The change of the perplexity of texts, artifact against source, on the same tokens."""
+
+    texts: int
+    tokens: int
+    bits: float
+    """The bits per token that the artifact needs more than the source; below 0 if it needs fewer."""
+    interval: Interval
+    """The 90 % interval of ``bits``, by texts."""
+
+    @property
+    def increase(self) -> float:
+        """The share by which the perplexity rises; 0.05 for 5 %."""
+        return rise(self.bits)
+
+
+@dataclass(frozen=True)
+class Alike:
+    """The answers that artifact and source give alike."""
+
+    own: Own
+    """Their share, with what its interval needs."""
+    counted: int
+    """The number of answers."""
+    what: str
+    """The answers, for messages, such as ``greedy tokens``."""
+
+
 @dataclass(frozen=True)
 class WorstOutput:
     """The output of the artifact with the largest relative error, in percent, against the source's."""
@@ -70,8 +108,9 @@ class WorstOutput:
     """The data that it was measured on, such as ``calibration set``."""
 
 
-Paired = PairedAnswers | PairedScores
-Own = OwnAnswers | OwnScore
+def rise(bits: float) -> float:
+    """Returns the share by which a perplexity rises with that many ``bits`` per token; at most MAX_RISE."""
+    return min(2.0**bits - 1, MAX_RISE) if bits < _MAX_BITS else MAX_RISE
 
 
 def drop_interval(answers: Paired) -> Interval:

@@ -9,10 +9,22 @@ classes.
 
 from dataclasses import dataclass
 from decimal import Decimal
-from math import ceil
+from math import ceil, log2
 
-from edge_compressor.gate.answers import Own, Paired, WorstOutput, drop_interval, own_interval, own_of, share_right
-from edge_compressor.gate.sample_size import above, against, samples_for_floor, samples_to_decide
+from edge_compressor.gate.answers import (
+    Alike,
+    Own,
+    Paired,
+    PerplexityChange,
+    WorstOutput,
+    drop_interval,
+    own_interval,
+    own_of,
+    rise,
+    share_right,
+)
+from edge_compressor.gate.sample_size import above, against, narrowed, samples_for_floor, samples_to_decide
+from edge_statistics.interval import Interval
 from edgemodel import reasons
 from edgemodel.budget import Budget
 from edgemodel.verdict import CheckResult, Verdict
@@ -38,6 +50,10 @@ class Measurements:
     """The relative error against the source on the user's data; None if there are none."""
     keeps_function: bool = True
     """True if no step trains or prunes, so that answers should be those of the source."""
+    perplexity: PerplexityChange | None = None
+    """The change of the perplexity; None for a task without one."""
+    alike: Alike | None = None
+    """The answers that source and artifact give alike; None if that was not counted."""
     doubt: str = ""
     """The reason why a drop is not meaningful, as the source's own answers have nothing to do with the labels; empty if
     it is meaningful."""
@@ -59,6 +75,10 @@ def judge(measured: Measurements, budget: Budget) -> GateResult:
         checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
     if budget.min_accuracy_percent is not None:
         checks.append(judge_floor(measured, budget.min_accuracy_percent))
+    if budget.max_perplexity_increase_percent is not None:
+        checks.append(judge_perplexity(measured, budget.max_perplexity_increase_percent))
+    if budget.min_agreement_percent is not None:
+        checks.append(judge_agreement(measured, budget.min_agreement_percent))
     scored = (measured.answers is not None or measured.own is not None) and not measured.doubt
     limit = budget.relative_error_limit(scored=scored, keeps_function=measured.keeps_function)
     if limit is not None and (measured.error is not None or budget.max_relative_error_percent is not None):
@@ -128,6 +148,59 @@ def judge_floor(measured: Measurements, floor_percent: Decimal) -> CheckResult:
     return CheckResult("minAccuracyPercent", verdict, observed, str(floor_percent), own.samples, message)
 
 
+def judge_perplexity(measured: Measurements, limit_percent: Decimal) -> CheckResult:
+    """Returns the check of the rise of the perplexity, by paired non-inferiority on the same texts."""
+    name, change = "maxPerplexityIncreasePercent", measured.perplexity
+    tokens = change.tokens if change else 0
+
+    def check(verdict: Verdict, observed: str, message: str) -> CheckResult:
+        return CheckResult(name, verdict, observed, str(limit_percent), tokens, message)
+
+    if measured.same_file:
+        text = f"perplexity rises 0 %, limit {limit_percent} % (the artifact is the source file)"
+        return check(Verdict.PASS, "0", text)
+    if change is None:
+        cure = "give datasets.evaluation with texts of a decoder (task Language)"
+        return check(Verdict.INCONCLUSIVE, "", f"perplexity is not measured, limit {limit_percent} %: {cure}")
+    if measured.doubt:
+        text = f"the rise of the perplexity is not meaningful, limit {limit_percent} %: {measured.doubt}"
+        return check(Verdict.INCONCLUSIVE, "", text)
+    limit = float(limit_percent) / 100
+    interval = Interval(rise(change.interval.lower), rise(change.interval.upper))
+    verdict = against(interval, limit)
+    message = (
+        f"perplexity rises {_percent(change.increase)} %, limit {limit_percent} % (90 % interval "
+        f"{_percent(interval.lower)} to {_percent(interval.upper)} %, n = {tokens} tokens in {change.texts} texts)"
+    )
+    if verdict is Verdict.INCONCLUSIVE:
+        enough = narrowed(change.bits, change.interval, tokens, log2(1 + limit))
+        message += f"; {_advice(enough, 'rise', 'tokens')}"
+    return check(verdict, _percent(change.increase), message)
+
+
+def judge_agreement(measured: Measurements, floor_percent: Decimal) -> CheckResult:
+    """Returns the check of the share of answers that source and artifact give alike."""
+    name, alike = "minAgreementPercent", measured.alike
+    if measured.same_file:
+        text = f"agreement is 100 %, floor {floor_percent} % (the artifact is the source file)"
+        return CheckResult(name, Verdict.PASS, "100", str(floor_percent), 0, text)
+    if alike is None:
+        cure = "give datasets.evaluation, and a task that compares answers"
+        text = f"agreement with the source is not measured, floor {floor_percent} %: {cure}"
+        return CheckResult(name, Verdict.INCONCLUSIVE, "", str(floor_percent), 0, text)
+    interval, floor = own_interval(alike.own), float(floor_percent) / 100
+    verdict, observed = above(interval, floor), _percent(share_right(alike.own))
+    message = (
+        f"{observed} % of {alike.what} agree with the source's, floor {floor_percent} % "
+        f"(90 % interval {_percent(interval.lower)} to {_percent(interval.upper)} %, n = {alike.counted})"
+    )
+    if verdict is Verdict.INCONCLUSIVE:
+        each = alike.counted / alike.own.samples
+        enough = samples_for_floor(alike.own, floor)
+        message += f"; {_advice(enough and ceil(enough * each), 'agreement', alike.what)}"
+    return CheckResult(name, verdict, observed, str(floor_percent), alike.counted, message)
+
+
 def judge_relative_error(error: WorstOutput | None, limit_percent: Decimal) -> CheckResult:
     """Returns the check of the worst float output's error, relative to the spread of the source's answers."""
     name = "maxRelativeErrorPercent"
@@ -166,10 +239,10 @@ def judge_latency(measured: Measurements, limit: Decimal) -> CheckResult:
     return CheckResult("maxLatencyMilliseconds", verdict, f"{observed:.4g}", str(limit), measured.latency_runs, text)
 
 
-def _advice(enough: int | None, what: str) -> str:
+def _advice(enough: int | None, what: str, samples: str = "samples") -> str:
     if enough is None:
         return f"no number of samples decides at this {what}: change the limit or the steps"
-    return f"about {_two_digits_up(enough)} samples would decide"
+    return f"about {_two_digits_up(enough)} {samples} would decide"
 
 
 def _two_digits_up(number: int) -> int:

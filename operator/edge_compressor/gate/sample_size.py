@@ -21,7 +21,7 @@ def samples_to_decide(answers: Paired, limit: float) -> int | None:
     None if no number up to MAX_SAMPLES_ADVISED would: the observed drop is the limit itself.
     """
     if isinstance(answers, PairedScores):
-        return _narrowed(answers.drop, answers.interval, answers.samples, limit)
+        return narrowed(answers.drop, answers.interval, answers.samples, limit)
     source_rate = answers.only_source_right / answers.samples
     artifact_rate = answers.only_artifact_right / answers.samples
 
@@ -35,7 +35,7 @@ def samples_for_floor(own: Own, floor: float) -> int | None:
     """Returns the approximate number of samples that would decide about a lower limit, with the same share of right
     answers; None as for ``samples_to_decide``."""
     if isinstance(own, OwnScore):
-        return _narrowed(own.score, own.interval, own.samples, floor)
+        return narrowed(own.score, own.interval, own.samples, floor)
 
     def decides(n: int) -> bool:
         return above(wilson_interval(own.right / own.samples * n, n), floor) is not Verdict.INCONCLUSIVE
@@ -55,7 +55,7 @@ def _fewest(start: int, decides: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _narrowed(observed: float, interval: Interval, samples: int, limit: float) -> int | None:
+def narrowed(observed: float, interval: Interval, samples: int, limit: float) -> int | None:
     """Returns the number of samples at which the limit lies outside the interval, which narrows with the root of their
     number."""
     gap = limit - observed

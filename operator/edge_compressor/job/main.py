@@ -30,7 +30,8 @@ from edge_compressor.sources.fetcher import Fetcher
 from edgemodel import reasons, report
 from edgemodel.converter import IN_DIRECTORY, OUT_DIRECTORY
 from edgemodel.error_words import in_words
-from edgemodel.errors import EdgeModelError, Stalled, Transient
+from edgemodel.errors import EdgeModelError, LargeSource, Stalled, Transient
+from edgemodel.generation import facts_of
 from edgemodel.job_input import (
     CLAIMS_DIRECTORY,
     JOB_INPUT_VARIABLE,
@@ -99,6 +100,7 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
             secrets=places.secrets,
             claims=places.claims,
             allowed_hosts=given.allowed_hosts,
+            source_limit_bytes=given.source_limit_bytes,
             downloader=Downloader(),
         )
         if fetch_only:
@@ -111,6 +113,8 @@ def run(text: str | None, places: Places, progress: Progress, *, fetch_only: boo
         if stopped := pipeline.overall(results):
             return _stopped(stopped, several=len(results) > 1)
         return _publish(given, results, access, work, progress)
+    except LargeSource as error:
+        return Failed(error.reason, error.message, transient=True, source_size_bytes=error.size_bytes)
     except EdgeModelError as error:
         return Failed(error.reason, error.message, isinstance(error, Transient))
     except MemoryError:
@@ -140,7 +144,7 @@ def _publish(
     for result in results:
         progress.say(f"publishing {given.target.repository}, variant {result.manifest.variant}")
         published = artifact_image.publish(result.folder, result.manifest, given.target, access, work)
-        progress.say(f"published {published.image}: {published.layer.size} bytes to transfer")
+        progress.say(f"published {published.image}: {published.transfer_bytes} bytes to transfer")
         artifacts.append(_artifact(result, published))
     converter = results[0].manifest.evidence["source"].get("converter") or {}
     digest, signature = results[0].manifest.source_digest, results[0].signature
@@ -154,7 +158,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         image=published.image,
         digest=result.manifest.artifact_digest,
         size_bytes=result.size_bytes,
-        transfer_bytes=published.layer.size,
+        transfer_bytes=published.transfer_bytes,
         source_size_bytes=result.source_size_bytes,
         accuracy=f"{evaluation.artifact.score:.4f}" if evaluation and evaluation.artifact else None,
         source_accuracy=f"{evaluation.source.score:.4f}" if evaluation and evaluation.source else None,
@@ -164,6 +168,7 @@ def _artifact(result: Compressed, published: artifact_image.PublishedImage) -> A
         checks=result.decision.checks,
         runtime=result.manifest.runtime,
         server_layers=published.server_layers,
+        generator=facts_of(result.manifest.evidence),
     )
 
 

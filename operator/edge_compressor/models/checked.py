@@ -9,7 +9,7 @@ from edge_compressor.models.onnx_model import behind_transforms, check_model
 from edge_runtime.backend import LoadFailure
 from edge_runtime.loading import load_model
 from edge_runtime.tuning import Tuning
-from edgemodel.artifact import ONNX_RUNTIME
+from edgemodel.artifact import ONNX_RUNTIME, ArtifactFile
 from edgemodel.digest import digest_of_file
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
@@ -38,4 +38,6 @@ def _loaded(path: Path, runtime: str, what: str, reason: str) -> ModelFile:
     signature = loaded.signature
     loaded.close()
     inputs, outputs = tuple(signature.inputs.values()), tuple(signature.outputs.values())
-    return ModelFile(path, digest_of_file(path), path.stat().st_size, inputs, outputs, runtime)
+    digest, size = digest_of_file(path), path.stat().st_size
+    model = ModelFile(path, digest, size, inputs, outputs, runtime)
+    return replace(model, files={model.published_name: ArtifactFile(digest, size)})

@@ -19,14 +19,15 @@ RAN: Final = "ran"
 _LOADED: Final = "loaded"
 
 
-def why_it_crashes(path: Path, runtime: str) -> str | None:
-    """Returns why a process that loads the model at ``path`` ends; None if it does not end.
+def why_it_crashes(path: Path, runtime: str, *, mapped: bool | None = None) -> str | None:
+    """Returns why a process that loads the model at ``path`` ends; None if it does not end; ``mapped`` as ``Tuning``
+    says.
 
     Exceptions are no crash: whoever loads the model next meets them too, and knows more. Raises MemoryError if the
     system ended the child process for its memory.
     """
     try:
-        call(load, str(path.absolute()), runtime)
+        call(load, str(path.absolute()), runtime, mapped)
     except FailedInChild:
         return None
     except (Crashed, UnreadableAnswer) as end:
@@ -34,9 +35,9 @@ def why_it_crashes(path: Path, runtime: str) -> str | None:
     return None
 
 
-def load(path: str, runtime: str) -> None:
+def load(path: str, runtime: str, mapped: bool | None = None) -> None:
     """Loads a model. Raises LoadFailure."""
-    load_model(Path(path), runtime, Tuning(intra_op_threads=1))
+    load_model(Path(path), runtime, Tuning(intra_op_threads=1, mapped=mapped))
 
 
 def explain(end: Crashed | UnreadableAnswer, runtime: str) -> str:

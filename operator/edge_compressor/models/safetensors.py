@@ -1,4 +1,4 @@
-"""Checks that a file of safetensors holds weights and nothing else, before a user's converter gets it.
+"""Checks that a file of safetensors holds weights and nothing else, before a user's converter or ours gets it.
 
 The format: eight bytes with the length of a header, the header (JSON: a name -> dtype, shape, data_offsets), and the
 data of the tensors one after the other. It holds no code, but a crafted file could make readers in other languages read
@@ -7,6 +7,7 @@ out of bounds.
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -47,14 +48,28 @@ class _Weight(NamedTuple):
     end: int
     name: str
     dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """A weight in a checked file."""
+
+    path: Path
+    dtype: str
+    """One of the names of dtypes of safetensors, such as ``BF16``."""
+    shape: tuple[int, ...]
+    begin: int
+    """The place of its first byte in the file."""
 
 
 class _Unsound(Exception):
     """The file is invalid; the text says why."""
 
 
-def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> None:
-    """Raises Stalled with ``reason``, naming ``what`` it is, unless every check of this module passes."""
+def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons.SOURCE_INVALID) -> frozenset[str]:
+    """Returns the names of the weights. Raises Stalled with ``reason``, naming ``what`` it is, unless every check of
+    this module passes."""
     try:
         size = path.stat().st_size
         header, length = _read_header(path, size)
@@ -63,8 +78,16 @@ def check_safetensors(path: Path, *, what: str = "source", reason: str = reasons
         _check_layout(weights, size - data_begin)
         for weight in weights:
             _check_finite(path, weight, data_begin)
+        return frozenset(weight.name for weight in weights)
     except _Unsound as error:
         raise Stalled(reason, f"{what}: {error}") from error
+
+
+def stored_weights(path: Path) -> dict[str, StoredWeight]:
+    """Returns the weights by name of a file that ``check_safetensors`` has passed; their values stay in the file."""
+    header, length = _read_header(path, path.stat().st_size)
+    begin = _LENGTH_BYTES + length
+    return {one.name: StoredWeight(path, one.dtype, one.shape, begin + one.begin) for one in _weights(header)}
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
@@ -126,7 +149,7 @@ def _weight(name: str, entry: Any) -> _Weight:
     wanted = math.prod(shape) * _SIZES[dtype]
     if end - begin != wanted:
         raise _Unsound(f"the weight {name!r}: {dtype} of shape {shape} takes {wanted} bytes, and has {end - begin}")
-    return _Weight(begin, end, name, dtype)
+    return _Weight(begin, end, name, dtype, tuple(shape))
 
 
 def _counts(value: Any) -> bool:

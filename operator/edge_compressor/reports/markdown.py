@@ -36,7 +36,7 @@ def render(manifest: ArtifactManifest) -> str:
 
 
 _TIMES: Final = {"p50Milliseconds": "latency, median", "p95Milliseconds": "latency, 95th percentile"}
-_SIZES: Final = {"sizeBytes": "size", "zstdBytes": "size after zstd-19"}
+_SIZES: Final = {"sizeBytes": "size", "transferBytes": "to download"}
 
 
 def comparison(evidence: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -179,10 +179,9 @@ def _search(step: dict[str, Any]) -> list[str]:
         (
             trial["name"] + (" (**taken**)" if trial["name"] == search["chosen"] else ""),
             _number(trial["sizeBytes"], "{:,}"),
-            _number(trial["zstdBytes"], "{:,}"),
+            _number(trial["transferBytes"], "{:,}"),
             _interval(trial["speed"], "ratio", "lower", "upper", "{:.2f}"),
-            _interval(trial["accuracyDrop"], "percent", "lowerPercent", "upperPercent", "{:.2f} %")
-            or _number(trial["agreementPercent"], "{:.2f} % agree"),
+            _lost(trial) or _number(trial["agreementPercent"], "{:.2f} % agree"),
             trial["slowElsewhere"] or "",
             trial["dropped"] or ("kept, on the front" if trial["paretoFront"] else "kept"),
         )
@@ -191,7 +190,7 @@ def _search(step: dict[str, Any]) -> list[str]:
     head = (
         "recipe",
         "bytes",
-        "after zstd-19",
+        "to download",
         "times as fast",
         "accuracy drops",
         "slow on other processors",
@@ -200,6 +199,14 @@ def _search(step: dict[str, Any]) -> list[str]:
     told = [f"{search['reason']}.", *search["notes"]]
     told.append(f"Judged by {search['judgedBy']} on {search['samples']} samples, limit {search['limitPercent']} %.")
     return [f"## What {step['name']} tried", "\n".join(f"- {line}" for line in told), _table(head, rows)]
+
+
+def _lost(trial: dict[str, Any]) -> str:
+    """Returns the loss of a trial of Auto: the rise of the perplexity for a decoder, otherwise the drop of accuracy."""
+    ends = ("percent", "lowerPercent", "upperPercent")
+    if trial.get("perplexityIncrease") is not None:
+        return "perplexity +" + _interval(trial["perplexityIncrease"], *ends, "{:.2f} %")
+    return _interval(trial["accuracyDrop"], *ends, "{:.2f} %")
 
 
 def _number(value: float | None, form: str) -> str:

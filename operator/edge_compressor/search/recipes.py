@@ -1,6 +1,7 @@
 """The recipes that Auto tries: a first round over methods and operator types, and gentler forms of those that lose too
 much."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -11,10 +12,15 @@ import onnx
 from edge_compressor.models.onnx_model import nodes
 
 DYNAMIC, STATIC, WEIGHTS = "QuantizeDynamic", "QuantizeStatic", "StoreWeights"
+BLOCKS: Final = "QuantizeWeights"
 CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
 PRODUCTS: Final = ("MatMul", "Gemm")
 RECURRENT: Final = ("LSTM", "Attention")
 
+SENSITIVE_PRODUCTS: Final = ("qkv_proj", "v_proj", "down_proj")
+"""The products of decoders that lose most with 4 bits, by parts of the names that exporters give them."""
+MIN_BLOCK_VALUES: Final = 1 << 21
+"""The number of values in products and tables from which weights alone are worth quantizing."""
 _MAX_SHOWN: Final = 40
 SENSITIVE_SHARES: Final = (0.125, 0.25, 0.5)
 """The shares of nodes that are excluded, the most sensitive first."""
@@ -77,12 +83,23 @@ def first_round(model: onnx.ModelProto, *, calibrated: bool) -> list[SearchRecip
     for kinds in (products, recurrent):
         if kinds:
             recipes.append(_recipe(DYNAMIC, opTypes=kinds))
+    if _block_values(model) >= MIN_BLOCK_VALUES:
+        recipes += [_recipe(BLOCKS), _recipe(BLOCKS, bits=4)]
     if calibrated:
         recipes.append(_recipe(STATIC))
         for kinds in (convolutions + products, convolutions, products):
             if kinds and _recipe(STATIC, opTypes=kinds) not in recipes:
                 recipes.append(_recipe(STATIC, opTypes=kinds))
     return recipes
+
+
+def for_decoder(model: onnx.ModelProto) -> list[SearchRecipe]:
+    """Returns the recipes for a decoder, from the safest to the smallest: 8 bits, 4 bits with the products that lose
+    most in 8, 4 bits with a head of 8, and 4 bits throughout."""
+    names = [node.name for node in model.graph.node]
+    wide = [part for part in SENSITIVE_PRODUCTS if any(part in name for name in names)]
+    mixed = [_recipe(BLOCKS, bits=4, wideNodes=wide)] if wide else []
+    return [_recipe(BLOCKS), *mixed, _recipe(BLOCKS, bits=4), _recipe(BLOCKS, bits=4, headBits=4)]
 
 
 def stored(datatype: str) -> SearchRecipe:
@@ -114,6 +131,13 @@ def most_sensitive(ranked: Sequence[str]) -> Iterable[list[str]]:
     """Returns growing parts of ``ranked``, with the SENSITIVE_SHARES; never all of it."""
     sizes = sorted({ceil(len(ranked) * share) for share in SENSITIVE_SHARES})
     return [sorted(ranked[:size]) for size in sizes if size < len(ranked)]
+
+
+def _block_values(model: onnx.ModelProto) -> int:
+    """Returns the number of values in the matrices of products and tables."""
+    stored = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer if len(tensor.dims) == 2}
+    read = {name for node in model.graph.node if node.op_type in (*PRODUCTS, "Gather") for name in node.input}
+    return sum(stored.get(name, 0) for name in read)
 
 
 def _recipe(kind: str, **settings: Any) -> SearchRecipe:

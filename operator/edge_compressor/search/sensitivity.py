@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edge_compressor.models import normal_form, runtime
+from edge_compressor.models import normal_form, runtime, weight_files
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
 
@@ -74,7 +74,7 @@ def _run(
     opened.CopyFrom(model)
     there = {output.name for output in opened.graph.output}
     opened.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in tensors if tensor not in there)
-    onnx.save(opened, path)
+    weight_files.save(opened, path)
     try:
         loaded = runtime.load_onnx(path, threads=usable_cores())
     finally:

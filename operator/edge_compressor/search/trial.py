@@ -14,14 +14,18 @@ from edge_compressor.datasets import Dataset
 from edge_compressor.datasets.inner import feeds_behind
 from edge_compressor.evaluation.golden_set import sample_feeds
 from edge_compressor.evaluation.relative_error import measure_error
+from edge_compressor.evaluation.result import perplexity_json
 from edge_compressor.gate import (
     Measurements,
     Paired,
     PairedAnswers,
+    PerplexityChange,
     WorstOutput,
     drop_json,
     judge_accuracy,
+    judge_agreement,
     judge_latency,
+    judge_perplexity,
     judge_relative_error,
     judge_size,
 )
@@ -40,6 +44,8 @@ from edgemodel.verdict import CheckResult, Verdict
 NOISE: Final = 0.03
 """The difference of speeds below which they are a tie: two sessions of one file differ by as much."""
 
+DEFAULT_PERPLEXITY_PERCENT: Final = Decimal(5)
+"""The limit of the rise of the perplexity if the budget of a decoder sets none."""
 _FEEDS_TIMED: Final = 16
 _SAMPLES_FIRST: Final = 128
 
@@ -58,13 +64,15 @@ class SearchTrial:
 
     recipe: SearchRecipe
     model: OnnxModel | None = None
-    zstd_bytes: int | None = None
+    transfer_bytes: int | None = None
     slow_elsewhere: str | None = None
     """The reason why it would be slow on other processors."""
     looked: bool = False
     """True if ``slow_elsewhere`` was determined."""
     speed: evaluation.Speed | None = None
     answers: Paired | None = None
+    perplexity: PerplexityChange | None = None
+    """The change of the perplexity, for decoders."""
     dropped: str | None = None
     on_front: bool = False
     """True if no other kept trial is both faster and smaller."""
@@ -96,9 +104,11 @@ class SearchTrial:
         otherwise."""
         shown: dict[str, Any] = {"recipe": self.recipe.to_json(), "name": str(self.recipe)}
         shown["sizeBytes"] = self.model.size_bytes if self.model else None
-        shown["zstdBytes"] = self.zstd_bytes
+        shown["transferBytes"] = self.transfer_bytes
         shown["speed"] = _speed_json(self.speed)
         shown["accuracyDrop"] = drop_json(self.answers) if self.answers and scored else None
+        if self.perplexity is not None:
+            shown["perplexityIncrease"] = perplexity_json(self.perplexity)
         shown["agreementPercent"] = round(100 - self.answers.drop * 100, 4) if self.answers and not scored else None
         shown["slowElsewhere"] = self.slow_elsewhere or ("no sign of it" if self.looked else None)
         return {**shown, "dropped": self.dropped, "paretoFront": self.on_front}
@@ -199,17 +209,41 @@ class Trials:
         """Judges the accuracy on few samples first, so that a clear failure needs no run on all."""
         steps = [self.selection.size // _SAMPLES_FIRST, 1] if self.selection.size >= 2 * _SAMPLES_FIRST else [1]
         for step in steps:
-            trial.answers, metric, doubt = self.answers(model, step)
-            measured = Measurements(trial.answers, False, model.size_bytes, None, metric=metric, doubt=doubt)
-            check = judge_accuracy(measured, self.limit_percent)
+            measured = self.measured(model, step)
+            trial.answers, trial.perplexity = measured.answers, measured.perplexity
+            check = self._worst_check(measured)
             if not self.scored:
                 check = replace(check, message=check.message.replace("accuracy", "agreement with the source", 1))
             trial.accuracy = check
             if check.verdict is Verdict.FAIL or step == 1:
                 _keep(check)
 
-    def answers(self, model: OnnxModel, step: int) -> tuple[Paired, str, str]:
-        """Returns the comparison on each ``step``-th sample, its kind, and the doubt of ``Evaluation``.
+    @property
+    def judged_by(self) -> str:
+        """The measure by which candidates are dropped, for the report."""
+        if self.source.decoder is None:
+            return "accuracy"
+        limits = (self.budget.max_perplexity_increase_percent, self.budget.min_agreement_percent)
+        return "perplexity" if limits[0] is not None or limits[1] is None else "agreement of greedy tokens"
+
+    def _worst_check(self, measured: Measurements) -> CheckResult:
+        """Returns the check of the accuracy; for a decoder, the worst of those that the budget has."""
+        if self.source.decoder is None:
+            return judge_accuracy(measured, self.limit_percent)
+        budget = self.budget
+        checks = []
+        if budget.min_agreement_percent is not None:
+            checks.append(judge_agreement(measured, budget.min_agreement_percent))
+        if budget.max_accuracy_drop_percent is not None:
+            checks.append(judge_accuracy(measured, budget.max_accuracy_drop_percent))
+        if budget.max_perplexity_increase_percent is not None or not checks:
+            limit = budget.max_perplexity_increase_percent
+            checks.append(judge_perplexity(measured, DEFAULT_PERPLEXITY_PERCENT if limit is None else limit))
+        order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+        return min(checks, key=lambda check: order.index(check.verdict))
+
+    def measured(self, model: OnnxModel, step: int) -> Measurements:
+        """Returns the comparison on each ``step``-th sample, to be judged.
 
         Without a score the source always counts as right, so that missing agreement is a drop like any other.
         """
@@ -217,12 +251,16 @@ class Trials:
         if self.scored:
             found = self.evaluator.evaluate(self.source, model, samples)
             assert found.answers is not None  # the interface is the source's, so they can be compared
-            return found.answers, found.metric, found.doubt
+            return Measurements(
+                found.answers, False, model.size_bytes, None, metric=found.metric, doubt=found.doubt,
+                perplexity=found.perplexity, alike=found.alike,
+            )  # fmt: skip
         progress = self.evaluator.progress
         found = evaluation.compare_values(self.source, model, samples, progress, kind=self.agreement)
         assert found.agreement is not None
         alike = round(found.agreement * found.samples)
-        return PairedAnswers(found.samples, found.samples, alike, found.samples - alike, 0), "accuracy", ""
+        paired = PairedAnswers(found.samples, found.samples, alike, found.samples - alike, 0)
+        return Measurements(paired, False, model.size_bytes, None)
 
 
 class _Dropped(Exception):
@@ -253,6 +291,6 @@ def _speed_json(speed: evaluation.Speed | None) -> dict[str, Any] | None:
 
 def mark_front(trials: Sequence[SearchTrial]) -> None:
     """Marks the Pareto front of ``trials``, which were all kept."""
-    points = [(trial.credited_speed, -(trial.zstd_bytes or 0)) for trial in trials]
+    points = [(trial.credited_speed, -(trial.transfer_bytes or 0)) for trial in trials]
     for trial, point in zip(trials, points, strict=True):
         trial.on_front = not any(other != point and all(np.greater_equal(other, point)) for other in points)

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 
 Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ def store(model: Path, to: Path, datatype: str) -> int:
     """
     loaded = normal_form.load(model)
     count = sum(_store(graph, datatype) for graph in list(_graphs(loaded.graph)))
-    onnx.save(loaded, to)
+    weight_files.save(loaded, to)
     return count
 
 

@@ -43,6 +43,9 @@ class Request:
     """True if a digest is known and checked later, so that a resumed download needs no validator, and plain HTTP is
     safe."""
     too_large: str = reasons.SOURCE_INVALID
+    admit: Callable[[int, bool], None] = lambda _size, _announced: None
+    """A function that raises for a number of bytes for which there is no room. It is called with the announced size and
+    True before anything is written, or, if none is announced, with the bytes so far and False."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class Downloader:
     def load(self, request: Request, path: Path, progress: Callable[[int], None] = lambda _: None) -> None:
         """Writes the file to ``path``.
 
-        Raises Stalled with SourceNotFound, SourceUnauthorized, SourceNotAllowed or ``too_large``, and Transient
-        with SourceUnreachable.
+        Raises Stalled with SourceNotFound, SourceUnauthorized, SourceNotAllowed or ``too_large``, Transient with
+        SourceUnreachable, and what ``Request.admit`` raises.
         """
         timeout = urllib3.Timeout(connect=self.connect_timeout_seconds, read=self.read_timeout_seconds)
         with urllib3.PoolManager(timeout=timeout, retries=False) as pool, path.open("wb") as file:
@@ -137,9 +140,14 @@ class _Download:
                 have = self._begin_again()
             etag = answer.headers.get("ETag", "")
             self._validator = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-            self._limit(have + _length_of(answer))
+            announced = _length_of(answer)
+            self._limit(have + announced)
+            if announced:
+                self._request.admit(have + announced, True)
             for data in answer.stream(_CHUNK_BYTES, decode_content=False):
                 self._limit(self._file.tell() + len(data))
+                if not announced:
+                    self._request.admit(self._file.tell() + len(data), False)
                 self._file.write(data)
                 self._progress(self._file.tell())
         except HTTPError as error:

@@ -9,17 +9,18 @@ import hashlib
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
-from edge_compressor.models import onnx_model
 from edge_compressor.progress import Progress
 from edge_compressor.registries.access import RegistryAccess, pulling
+from edge_compressor.sources import archives
 from edge_compressor.sources.download import Downloader, Request, authorization_from, shown
 from edge_oci import artifacts, manifests
+from edge_oci.descriptors import Descriptor
 from edge_oci.errors import InvalidReference
 from edge_oci.references import parse_reference
 from edge_oci.urls import NoUrl, check_url
@@ -27,7 +28,7 @@ from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.digest import Digest, digest_of_file, digest_of_files, parse_digest
 from edgemodel.error_words import in_words
-from edgemodel.errors import Stalled
+from edgemodel.errors import EdgeModelError, LargeSource, Stalled
 
 Use = Literal["source", "teacher", "calibration", "evaluation", "training", "unlabeled"]
 
@@ -42,15 +43,21 @@ WHAT: Final[dict[Use, str]] = {
 MODELS: Final = ("source", "teacher")
 
 
+MAX_MODEL_BYTES: Final = 64 * 2**30
+MAX_DATASET_BYTES: Final = 8 * 2**30
+
+
 def limit_bytes(use: Use) -> int:
-    """Returns the largest size of a source for ``use``, in bytes."""
-    return onnx_model.MAX_BYTES if use in MODELS else 8 * 2**30
+    """Returns the largest size of a source for ``use``, in bytes; of all its files together, if it is a folder."""
+    return MAX_MODEL_BYTES if use in MODELS else MAX_DATASET_BYTES
 
 
 _NO_SUCH_NAME: Final = (errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 """The system's errors for an impossible file name."""
 MAX_FILES: Final = 10_000
 """The largest number of files in a folder."""
+PACKED: Final = ("tar", "tar+gzip", "tar+zstd")
+"""The ends of media types of tars in the CNCF ModelPack and in Docker's models."""
 _CHUNK_BYTES: Final = 1 << 20
 _CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
@@ -91,10 +98,14 @@ class Fetcher:
     claims: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
     local_paths: bool = False
+    source_limit_bytes: int | None = None
+    """The size above which a source is not fetched, if it is known before; None: any."""
     downloader: Downloader = field(default_factory=Downloader)
 
     def fetch(self, source: Source, use: Use, to: Path, *, folder: bool = False) -> Fetched:
-        """Returns the file of ``source`` at ``to``; with ``folder`` it may be a folder, on a volume or locally.
+        """Returns the file of ``source`` at ``to``; with ``folder`` it may be a set of files, which becomes a folder.
+
+        A set is an artifact with several files, a folder on a volume or a local one, or a tar.
 
         Raises Stalled (SourceNotFound, SourceUnauthorized, SourceNotAllowed, DigestMismatch, and SourceInvalid or
         DatasetInvalid for too many bytes) or Transient (SourceUnreachable).
@@ -104,11 +115,13 @@ class Fetcher:
         self.progress.say(f"fetching the {WHAT[use]}, {shown(source.uri) if mark else source.uri}")
         match scheme if mark else "":
             case "oci":
-                return self._from_registry(source, use, to)
+                return self._from_registry(source, use, to, folder=folder)
             case "https" | "http":
                 self._over_http(source, use, to)
             case "pvc":
-                files = _copy(self._in_claim(source, use), to, use, folder=folder)
+                place = self._in_claim(source, use)
+                self._check_size(_size_of(place), use)
+                files = _copy(place, to, use, folder=folder)
             case "" if self.local_paths:
                 files = _copy(Path(source.uri), to, use, folder=folder)
             case _:
@@ -118,20 +131,55 @@ class Fetcher:
             shutil.rmtree(to) if to.is_dir() else to.unlink()
             message = f"{WHAT[use]}: expected {_digest(source.digest, use)}, got {digest}"
             raise Stalled(reasons.DIGEST_MISMATCH, message)
+        if folder and not to.is_dir() and archives.is_tar(to):
+            files = self._unpack(to, use)
         return Fetched(to, digest, shown(source.uri) if mark else source.uri, files)
 
-    def _from_registry(self, source: Source, use: Use, to: Path) -> Fetched:
+    def _from_registry(self, source: Source, use: Use, to: Path, *, folder: bool) -> Fetched:
         try:
             reference = parse_reference(source.uri)
         except InvalidReference as error:
             raise Stalled(reasons.SOURCE_NOT_FOUND, f"{WHAT[use]}: {error}") from error
         if reference.host != self.access.own_host:
             self._check_host(reference.host, use)
+        digests: dict[str, str] = {}
         with pulling(WHAT[use], invalid=_too_large(use)):
             repository = self.access.registries(use).repository(reference)
             manifest = manifests.resolve(repository, reference.version)
-            artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
-        return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}")
+            found = artifacts.files_of(repository, manifest.digest)
+            self._check_size(sum(blob.size for blob in found.values()), use)
+            if folder and (len(found) > 1 or any(is_packed(blob) for blob in found.values())):
+                artifacts.pull_artifact(repository, manifest.digest, to, max_bytes=limit_bytes(use))
+                digests = self._unpack_parts(found, to, use)
+            else:
+                artifacts.pull_file(repository, manifest.digest, to, max_bytes=limit_bytes(use))
+        return Fetched(to, manifest.digest, f"oci://{reference.at(manifest.digest)}", digests)
+
+    def _unpack_parts(self, blobs: Mapping[str, Descriptor], folder: Path, use: Use) -> dict[str, str]:
+        """Unpacks the tars among the files in ``folder`` there, and returns the digest of each file by its name."""
+        digests = {name: blob.digest for name, blob in blobs.items() if not is_packed(blob)}
+        for name, blob in blobs.items():
+            if is_packed(blob):
+                packed = folder.with_name(f"{folder.name}.tar")
+                (folder / name).rename(packed)
+                digests |= self._unpacked(packed, folder, use, taken=digests)
+                packed.unlink()
+        return digests
+
+    def _unpack(self, file: Path, use: Use) -> dict[str, str]:
+        """Replaces a tar by the folder of its files, whose digests it returns by name."""
+        packed = file.with_name(f"{file.name}.tar")
+        file.rename(packed)
+        digests = self._unpacked(packed, file, use)
+        packed.unlink()
+        return digests
+
+    def _unpacked(self, packed: Path, folder: Path, use: Use, taken: Container[str] | None = None) -> dict[str, str]:
+        self.progress.say(f"unpacking the {WHAT[use]}")
+        try:
+            return archives.unpack(packed, folder, limit_bytes=limit_bytes(use), max_files=MAX_FILES, taken=taken)
+        except archives.Unsound as error:
+            raise Stalled(_too_large(use), f"{WHAT[use]}: {error}") from error
 
     def _over_http(self, source: Source, use: Use, to: Path) -> None:
         try:
@@ -151,10 +199,15 @@ class Fetcher:
             authorization=authorization_from(self.secrets / use) if self.secrets else None,
             verified=source.digest is not None,
             too_large=_too_large(use),
+            admit=lambda size, announced: self._admit(size, use, announced=announced),
         )
-        self.downloader.load(
-            request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
-        )
+        try:
+            self.downloader.load(
+                request, to, lambda have: self.progress.count(WHAT[use], have, request.limit_bytes, "bytes at most")
+            )
+        except EdgeModelError:
+            to.unlink(missing_ok=True)
+            raise
 
     def _in_claim(self, source: Source, use: Use) -> Path:
         claim, _, path = source.uri.removeprefix("pvc://").partition("/")
@@ -170,12 +223,43 @@ class Fetcher:
             raise _refused(use, f"{source.uri!r} leaves the volume")
         return file
 
+    def _check_size(self, size_bytes: int, use: Use) -> None:
+        """Raises LargeSource for a source that the memory and disk of the Job are not for."""
+        limit = self.source_limit_bytes
+        if use == "source" and limit is not None and size_bytes > limit:
+            message = f"{WHAT[use]}: {size_bytes} bytes; the memory and disk of the Job are for {limit} bytes"
+            raise LargeSource(reasons.INSUFFICIENT_MEMORY, message, size_bytes)
+
+    def _admit(self, size_bytes: int, use: Use, *, announced: bool) -> None:
+        """Raises as ``_check_size`` for an announced size, and Stalled if only a part of the source is known to be
+        larger than the Job is for."""
+        if announced:
+            self._check_size(size_bytes, use)
+        elif use == "source" and self.source_limit_bytes is not None and size_bytes > self.source_limit_bytes:
+            message = f"{WHAT[use]}: more than {self.source_limit_bytes} bytes, for which the Job's memory and disk are"
+            cure = "the server does not announce the size (Content-Length): push the source to a registry"
+            raise Stalled(reasons.INSUFFICIENT_MEMORY, f"{message}; {cure}")
+
     def _check_host(self, netloc: str, use: Use) -> None:
         if not self._permits(netloc):
             raise _refused(use, f"host {netloc} is not on the list of allowed hosts ({', '.join(self.allowed_hosts)})")
 
     def _permits(self, netloc: str) -> bool:
         return not self.allowed_hosts or any(_matches(netloc.lower(), entry.lower()) for entry in self.allowed_hosts)
+
+
+def _size_of(path: Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder; 0 for one that is missing, or cannot be read."""
+    try:
+        files: Iterable[Path] = path.rglob("*") if path.is_dir() else (path,)
+        return sum(file.stat().st_size for file in files if file.is_file())
+    except OSError:
+        return 0
+
+
+def is_packed(blob: Descriptor) -> bool:
+    """Returns whether a file of an artifact is a tar of files, as other tools pack them."""
+    return blob.media_type.rpartition(".")[2] in PACKED
 
 
 def _matches(netloc: str, entry: str) -> bool:

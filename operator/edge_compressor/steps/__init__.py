@@ -23,6 +23,7 @@ from edge_compressor.steps import (
     quantize_aware,
     quantize_dynamic,
     quantize_static,
+    quantize_weights,
 )
 from edgemodel.compression_request import EXPORTED_PROGRAM, ONNX
 from edgemodel.setting_kinds import Settings
@@ -45,6 +46,7 @@ STEPS: Final[Mapping[str, StepType]] = {
         cluster_weights,
         quantize_dynamic,
         quantize_static,
+        quantize_weights,
         convert,
     )
 }

@@ -19,13 +19,14 @@ import onnx
 
 from edge_compressor import evaluation
 from edge_compressor.evaluation.evaluator import incomparable
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
+from edge_compressor.models.model_file import ModelFile
 from edge_compressor.models.onnx_model import OnnxModel, check_model
 from edge_compressor.search import choice, recipes, sensitivity, weights
 from edge_compressor.search.recipes import Part, SearchRecipe
 from edge_compressor.search.trial import SearchTrial, Trials, has_score, mark_front
 from edge_compressor.step_interface.step_type import StepContext, StepType, failed, resolve
-from edge_compressor.steps import quantize_dynamic, quantize_static
+from edge_compressor.steps import quantize_dynamic, quantize_static, quantize_weights
 from edgemodel.compression_request import ONNX
 from edgemodel.digest import digest_of_file
 from edgemodel.error_words import in_words
@@ -34,7 +35,7 @@ from edgemodel.setting_kinds import Choice, Fraction, Settings, Whole
 DEFAULT_DROP_PERCENT: Final = Decimal("1.0")
 """The limit for the accuracy drop if the budget sets none; without a limit, the smallest broken model would win."""
 
-_QUANTIZERS: Final = {step.type: step for step in (quantize_dynamic.STEP, quantize_static.STEP)}
+_QUANTIZERS: Final = {step.type: step for step in (quantize_dynamic.STEP, quantize_static.STEP, quantize_weights.STEP)}
 _DEFAULT_OP_TYPES: Final = {
     recipes.DYNAMIC: quantize_dynamic.DEFAULT_OP_TYPES,
     recipes.STATIC: quantize_static.DEFAULT_OP_TYPES,
@@ -55,16 +56,26 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     evaluator = evaluation.Evaluator(context.progress, context.request.evaluation)
     trials = Trials(context.source, context.selection, context.request.budget, limit, settings["agreement"], evaluator)
     search = _Search(model, context, trials, settings["maxTrials"], time.monotonic() + settings["maxSeconds"])
-    search.run(settings["objective"])
-    chosen = search.choose(settings["objective"])
+    objective = _objective(settings, context.source)
+    search.run(objective)
+    chosen = search.choose(objective)
     search.clear(but=chosen.trial)
     context.progress.say(f"step {context.name}: {chosen.reason}")
-    context.notes["auto"] = search.to_json(settings["objective"], chosen)
+    context.notes["auto"] = search.to_json(objective, chosen)
     if chosen.trial is None or chosen.trial.model is None:
         return context.source.path
     result = context.folder / "auto.onnx"
-    shutil.copyfile(chosen.trial.model.path, result)
+    for name in chosen.trial.model.weight_files:  # moved, since onnx's checker refuses weights that have two names
+        shutil.move(chosen.trial.model.path.parent / name, context.folder / name)
+    shutil.move(chosen.trial.model.path, result)
     return result
+
+
+def _objective(settings: Settings, source: ModelFile) -> str:
+    """Returns the objective; by default a decoder is to be small, as the speed of its next token is that of reading its
+    weights."""
+    balanced = settings["objective"] == "Balanced"
+    return "Size" if balanced and source.decoder is not None else str(settings["objective"])
 
 
 def _limit(settings: Settings, context: StepContext) -> Decimal:
@@ -91,12 +102,22 @@ class _Search:
     """The end of the search, on the clock time.monotonic."""
     tried: list[SearchTrial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    source_zstd_bytes: int = 0
+    source_transfer_bytes: int = 0
 
     def run(self, objective: str) -> None:
-        if self.trials.source.digest != digest_of_file(self.given):
+        if self.given != self.trials.source.path and self.trials.source.digest != digest_of_file(self.given):
             self._try(SearchRecipe(()))  # the result of the earlier steps is a candidate itself
         self.trials.digests[self.trials.source.digest] = "the source"
+        if self.trials.source.decoder is not None:
+            for recipe in recipes.for_decoder(weight_files.load_graph(self.given)):
+                self._try(recipe)
+        else:
+            self._search_widely(objective)
+        if self._used_up():
+            self.notes.append(f"the search ended early: maxTrials or maxSeconds was reached ({len(self.tried)} trials)")
+
+    def _search_widely(self, objective: str) -> None:
+        """Tries all quantizers, then gentler forms of what lost too much, then smaller forms of the best."""
         named = normal_form.load_with_weights(self.given)
         if self.context.calibration is None:
             self.notes.append("QuantizeStatic was not tried: it needs datasets.calibration")
@@ -104,16 +125,14 @@ class _Search:
             self._try(recipe)
         for trial in self._promising():
             self._refine(trial, named)
-        best = sorted(self._kept(), key=lambda trial: -choice.score(trial, objective, self.source_zstd_bytes))
+        best = sorted(self._kept(), key=lambda trial: -choice.score(trial, objective, self.source_transfer_bytes))
         for trial in [trial for trial in best if recipes.quantizes(trial.recipe)][:_BEST_TO_STORE]:
             for stored in (recipes.stored(datatype) for datatype in weights.DATATYPES):
                 self._try(SearchRecipe((*trial.recipe.parts, *stored.parts)))
-        if self._used_up():
-            self.notes.append(f"the search ended early: maxTrials or maxSeconds was reached ({len(self.tried)} trials)")
 
     def choose(self, objective: str) -> choice.SearchChoice:
         mark_front(self._kept())
-        return choice.choose(self.tried, objective, self.source_zstd_bytes)
+        return choice.choose(self.tried, objective, self.source_transfer_bytes)
 
     def clear(self, *, but: SearchTrial | None) -> None:
         """Deletes the files of other candidates: they may be large, and the folder stays until the Job ends."""
@@ -128,9 +147,9 @@ class _Search:
             "chosen": str(chosen.trial.recipe) if chosen.trial else "the source",
             "reason": chosen.reason,
             "samples": selection.size,
-            "judgedBy": "accuracy" if self.trials.scored else f"agreement ({self.trials.agreement})",
+            "judgedBy": self.trials.judged_by if self.trials.scored else f"agreement ({self.trials.agreement})",
             "limitPercent": str(self.trials.limit_percent),
-            "sourceZstdBytes": self.source_zstd_bytes or None,
+            "sourceTransferBytes": self.source_transfer_bytes or None,
             "notes": self.notes,
             "tried": [trial.to_json(scored=self.trials.scored) for trial in self.tried],
         }
@@ -199,8 +218,8 @@ class _Search:
     def _note(self, trial: SearchTrial) -> None:
         self.tried.append(trial)
         if trial.kept and trial.model is not None:
-            self.source_zstd_bytes = self.source_zstd_bytes or evaluation.zstd_size(self.trials.source.path)
-            trial.zstd_bytes = evaluation.zstd_size(trial.model.path)
+            self.source_transfer_bytes = self.source_transfer_bytes or evaluation.transfer_bytes(self.trials.source)
+            trial.transfer_bytes = evaluation.transfer_bytes(trial.model)
         said = trial.dropped or f"kept, {trial.pace}"
         speed = f", {trial.speed.ratio:.2f} times as fast" if trial.speed else ""
         size = f", {trial.model.size_bytes} bytes" if trial.model else ""
@@ -213,7 +232,7 @@ class _Search:
             own.mkdir()
             current = self._apply(part, current, own)
         if current == self.given:
-            shutil.copyfile(current, folder / "given.onnx")
+            weight_files.save(weight_files.load_graph(current), folder / "given.onnx", folder=current.parent)
             return folder / "given.onnx"
         return current
 
@@ -235,8 +254,8 @@ STEP = StepType(
         "objective": Choice(
             "Balanced",
             "Objective that ranks the candidates that keep the budget. Speed: speed-up over the source; a tie counts "
-            "as 1. Size: reduction of the download size (after zstd). Balanced: the geometric mean of both. Default: "
-            "Balanced.",
+            "as 1. Size: reduction of the bytes that a node downloads. Balanced: the geometric mean of both; for a "
+            "decoder, Size. Default: Balanced.",
             choice.OBJECTIVES,
         ),
         "maxTrials": Whole(

@@ -5,9 +5,7 @@ The outputs do not change, except for rounding. Exporter metadata can be a fifth
 
 from pathlib import Path
 
-import onnx
-
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.step_interface.step_type import StepContext, StepType, failed
 from edgemodel.compression_request import ONNX
 from edgemodel.setting_kinds import Settings
@@ -27,7 +25,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     for part in (slim.graph, *slim.graph.node):
         del part.metadata_props[:]
         part.doc_string = ""
-    onnx.save(slim, result)
+    weight_files.save(slim, result)
     return result
 
 

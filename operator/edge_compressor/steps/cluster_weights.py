@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
+from edge_compressor.models import weight_files
 from edge_compressor.models.graph import fresh, taken_names
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, load_float
@@ -56,7 +57,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
     result = context.folder / "clustered.onnx"
-    onnx.save(graph, result)
+    weight_files.save(graph, result)
     return result
 
 

@@ -21,7 +21,7 @@ import onnx.numpy_helper
 import onnx.shape_inference
 import onnx.version_converter
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.models.graph import drop_unread, fresh, graphs, set_nodes, taken_names
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.names import name_nodes
@@ -58,7 +58,10 @@ MIN_VALUES: Final = 64
 def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     """Raises Stalled(StepFailed) if there is nothing to convert, or the conversion fails."""
     precision = settings["precision"]
-    given = normal_form.load(model) if precision == "Keep" else load_float(model, context)
+    given = normal_form.load(model) if precision == "Keep" else load_float(model, context, outside=True)
+    outside = weight_files.has_outside(given)
+    if settings["opset"] not in (0, opset_of(given)):  # the converter reads no other files
+        normal_form.bring_inside(given, model.parent)
     converted = _to_opset(given, settings["opset"], context)
     if precision == "Keep" and converted is given:
         version = opset_of(given)
@@ -70,10 +73,10 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         check_excluded(converted, settings, context)
         check_op_types(converted, settings, context, key="floatOpTypes")
         convert = _Halving.convert if precision == "FP16" else _store_as_half
-        convert(converted, settings, context)
+        convert(converted, settings, context, model.parent)
         drop_unread(converted)
-    result = context.folder / "converted.onnx"
-    onnx.save(converted, result)
+    result = context.folder / "model.onnx"
+    weight_files.save(converted, result, folder=model.parent, max_inside_bytes=0 if outside else None)
     return result
 
 
@@ -98,17 +101,18 @@ def _to_opset(model: onnx.ModelProto, opset: int, context: StepContext) -> onnx.
     return converted
 
 
-def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
+def _store_as_half(model: onnx.ModelProto, settings: Settings, context: StepContext, folder: Path) -> None:
     """Stores weights as float16 with a Cast back to float, so that the rest of the graphs does not change."""
-    if not _store_in(graphs(model.graph), model, settings, context):
+    if not _store_in(graphs(model.graph), model, settings, context, folder):
         message = f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is left to store as float16"
         raise failed(context.name, f"{message}; exclude fewer nodes, or leave the step out")
 
 
 def _store_in(
-    chosen: Iterable[onnx.GraphProto], model: onnx.ModelProto, settings: Settings, context: StepContext
+    chosen: Iterable[onnx.GraphProto], model: onnx.ModelProto, settings: Settings, context: StepContext, folder: Path
 ) -> int:
-    """Stores the weights of the ``chosen`` graphs of ``model`` as float16, and returns their number.
+    """Stores the weights of the ``chosen`` graphs of ``model``, which may lie in files of ``folder``, as float16, and
+    returns their number.
 
     In a body of If, Loop or Scan the Cast runs once too, when the model is loaded.
     """
@@ -122,19 +126,20 @@ def _store_in(
                 half = fresh(f"{tensor.name}_fp16", taken)
                 label = fresh(f"{half}_cast", taken)
                 casts.append(onnx.helper.make_node("Cast", [half], [tensor.name], name=label, to=FLOAT))
-                tensor.CopyFrom(_half(tensor, half, context))
+                tensor.CopyFrom(_half(tensor, half, context, folder))
         if casts:
             set_nodes(graph, [*casts, *graph.node])
         count += len(casts)
     return count
 
 
-def _half(tensor: onnx.TensorProto, name: str, context: StepContext) -> onnx.TensorProto:
+def _half(tensor: onnx.TensorProto, name: str, context: StepContext, folder: Path) -> onnx.TensorProto:
     """Returns the tensor as float16. Raises Stalled(StepFailed) with its name for values that float16 cannot hold."""
-    values = onnx.numpy_helper.to_array(tensor)
+    values = weight_files.values_of(tensor, folder)
     if values.size >= MIN_VALUES or np.isnan(values).any():  # a bound may be infinite, which float16 holds
-        check_finite(tensor, context)
-    if (largest := float(np.abs(values[np.isfinite(values)]).max(initial=0))) > MAX_FLOAT16:
+        check_finite(tensor.name, values, context)
+    finite = values if values.size >= MIN_VALUES else values[np.isfinite(values)]
+    if (largest := float(max(finite.max(initial=0), -finite.min(initial=0)))) > MAX_FLOAT16:
         message = f"{tensor.name!r} holds {largest:g} in magnitude, and float16 ends at {MAX_FLOAT16:g}"
         raise failed(context.name, f"{message}: add the nodes that read it to excludeNodes")
     return onnx.numpy_helper.from_array(values.astype(np.float16), name)
@@ -151,6 +156,8 @@ class _Halving:
     model: onnx.ModelProto
     settings: Settings
     context: StepContext
+    folder: Path
+    """The folder of the files in which weights may lie."""
     types: dict[str, int]
     """The element types of tensors, as far as they can be inferred."""
     taken: set[str]
@@ -163,15 +170,15 @@ class _Halving:
     """The number of weights of MIN_VALUES or more that are in half form."""
 
     @classmethod
-    def convert(cls, model: onnx.ModelProto, settings: Settings, context: StepContext) -> None:
-        walk = cls(model, settings, context, _types(model), taken_names(model))
+    def convert(cls, model: onnx.ModelProto, settings: Settings, context: StepContext, folder: Path) -> None:
+        walk = cls(model, settings, context, folder, _types(model), taken_names(model))
         for node in model.graph.node:
             walk._visit(node)
         for output in model.graph.output:
             walk._as_float(output.name)
         set_nodes(model.graph, walk.made)
         inner = list(graphs(model.graph))[1:]
-        if not walk.weights + _store_in(inner, model, settings, context):
+        if not walk.weights + _store_in(inner, model, settings, context, folder):
             message = (
                 f"nothing to convert: no float32 weight of {MIN_VALUES} values or more is read by a node that could "
                 "compute in float16"
@@ -228,7 +235,7 @@ class _Halving:
             if stored is None:
                 self.made.append(self._cast(name, half, HALF))
             else:
-                self.model.graph.initializer.append(_half(stored, half, self.context))
+                self.model.graph.initializer.append(_half(stored, half, self.context, self.folder))
                 self.weights += int(np.prod(stored.dims) >= MIN_VALUES)
         return self.halves[name]
 

@@ -27,6 +27,7 @@ import onnx
 import onnx.numpy_helper
 import onnx.shape_inference
 
+from edge_compressor.models import weight_files
 from edge_compressor.models.graph import drop_unread, fresh, taken_names
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.weights import Weight, find_weights, load_float
@@ -67,7 +68,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
         raise failed(context.name, f"{message}; lower energyPercent or rankPercent, or leave the step out")
     context.notes["factorised"] = {name: round(plan.after / plan.before, 3) for name, plan in plans.items()}
     result = context.folder / "low-rank.onnx"
-    onnx.save(_with(graph, plans), result)
+    weight_files.save(_with(graph, plans), result)
     return result
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnx
 
+from edge_compressor.models import weight_files
 from edge_compressor.models.magnitudes import share_out, smallest
 from edge_compressor.step_interface.step_type import EXCLUDE_NODES, StepContext, StepType, failed, op_types
 from edge_compressor.steps.training_settings import training_settings
@@ -47,7 +47,7 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     context.notes["zeros"] = {"weights": total, "before": before, "after": zeros}
     context.progress.say(f"step {context.name}: {_percent(zeros, total)} % of {total} weights are zero")
     result = context.folder / "pruned.onnx"
-    onnx.save(graph, result)
+    weight_files.save(graph, result)
     return result
 
 

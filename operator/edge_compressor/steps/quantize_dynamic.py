@@ -13,7 +13,7 @@ from typing import Final
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.models.graph import fresh, graphs, inner_nodes, rename_reads, taken_names
 from edge_compressor.models.onnx_model import nodes
 from edge_compressor.step_interface.step_type import (
@@ -44,13 +44,13 @@ def apply(model: Path, settings: Settings, context: StepContext) -> Path:
     note_kept(kept, context)
     excluded = _excluded(nodes(named.graph), types, set(settings["excludeNodes"])) | kept.keys()
     given, result = context.folder / "named.onnx", context.folder / "dynamic.onnx"
-    onnx.save(named, given)
+    weight_files.save(named, given)
     before = _int8_weights(named)
     types |= {"MatMul"} if "Gemm" in types else set()
     stacks = _stacks(named, excluded) if settings["perChannel"] else []
     if stacks:
         _quantize(given, result, settings, types, set(), only=stacks)
-        onnx.save(_with_new_names(normal_form.load(result), taken_names(named)), given)
+        weight_files.save(_with_new_names(normal_form.load(result), taken_names(named)), given)
     _quantize(given, result, settings, types, excluded)
     given.unlink()
     normal_form.sort_file(result)

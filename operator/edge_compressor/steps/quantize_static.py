@@ -20,7 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edge_compressor.datasets import Dataset
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.models.graph import graphs, inner_nodes
 from edge_compressor.models.graph import opset as opset_of
 from edge_compressor.models.normal_form.gemm import order_operands
@@ -250,7 +250,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
         named = onnx.version_converter.convert_version(named, PER_CHANNEL_OPSET)
     check_selection(named, settings, context, can=OP_TYPES)
     given, prepared = context.folder / "named.onnx", context.folder / "prepared.onnx"
-    onnx.save(named, given)
+    weight_files.save(named, given)
     with tempfile.TemporaryDirectory(dir=context.folder) as scratch, contextlib.chdir(scratch):
         try:
             quant_pre_process(given, prepared, skip_symbolic_shape=False)
@@ -264,7 +264,7 @@ def _prepare(model: Path, settings: Settings, context: StepContext) -> tuple[Pat
     order_operands(ready)
     separate_outputs(ready)
     free_suffixes(ready)
-    onnx.save(ready, prepared)
+    weight_files.save(ready, prepared)
     types, excluded = _selection(list(named.graph.node), list(ready.graph.node), settings)
     return prepared, types, excluded
 

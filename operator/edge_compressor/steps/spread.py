@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from edge_compressor.models import runtime
+from edge_compressor.models import runtime, weight_files
 from edge_runtime.backend import LoadedModel
 from edge_runtime.cores import usable_cores
 from edge_runtime.datatypes import Array
@@ -83,7 +83,7 @@ def _opened(proto: onnx.ModelProto, names: set[str], beside: Path) -> LoadedMode
     made = {output for node in proto.graph.node for output in node.output}
     opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(names & made - there))
     path = beside.with_name("opened.onnx")
-    onnx.save(opened, path)
+    weight_files.save(opened, path)
     try:
         return runtime.load_onnx(path, threads=usable_cores())
     finally:

@@ -44,12 +44,14 @@ class Weight:
         self.tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(values), self.tensor.name))
 
 
-def load_float(path: Path, context: StepContext) -> onnx.ModelProto:
+def load_float(path: Path, context: StepContext, *, outside: bool = False) -> onnx.ModelProto:
     """Returns the model with named nodes, and with all weights as initializers that no caller can set.
+
+    ``outside``: large weights in other files stay there.
 
     Raises Stalled(StepFailed) for a quantized model, whose float weights no longer exist.
     """
-    model = normal_form.load_with_weights(path)
+    model = normal_form.load_with_weights(path, outside=outside)
     refuse_quantized(model, context, "put this step before the quantization")
     return model
 
@@ -88,16 +90,15 @@ def find_weights(
         )
         raise failed(context.name, f"{message}; {hint}")
     for weight in found:
-        check_finite(weight.tensor, context)
+        check_finite(weight.tensor.name, weight.values, context)
     return found
 
 
-def check_finite(tensor: onnx.TensorProto, context: StepContext) -> None:
-    """Raises Stalled(StepFailed) with the tensor's name for NaN or infinity."""
-    values = onnx.numpy_helper.to_array(tensor)
+def check_finite(name: str, values: Array, context: StepContext) -> None:
+    """Raises Stalled(StepFailed) with the tensor's ``name`` for NaN or infinity."""
     bad = values.size - int(np.isfinite(values).sum())
     if bad:
-        message = f"{bad} of {values.size} values of the weight {tensor.name!r} are NaN or infinite"
+        message = f"{bad} of {values.size} values of the weight {name!r} are NaN or infinite"
         raise failed(context.name, f"{message}: repair the source, or exclude the nodes that read it")
 
 

@@ -5,22 +5,41 @@ trained, pruned and observed; ``save`` traces the result.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import onnx
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from edge_compressor.models import normal_form
+from edge_compressor.models import normal_form, weight_files
 from edge_compressor.training import archive
 from edge_compressor.training.layers import with_layers
 from edgemodel.error_words import in_words
 from edgemodel.errors import Stalled
 
+_ONE: Final = 1
 OPSET = 18
 """The opset of the exported ONNX files: the exporter's own, from which it converts to others."""
+
+
+@dataclass(frozen=True)
+class OpenSize:
+    """The size of an open dimension after the first; dimensions of one ``symbol`` have the same size."""
+
+    symbol: str
+    least: int | None
+    """The smallest size that the program takes; None: any."""
+    largest: int | None
+
+    @property
+    def is_plain(self) -> bool:
+        """True for a symbol of its own; False for a sum or product of others."""
+        return self.symbol.isidentifier()
 
 
 @dataclass(frozen=True)
@@ -31,6 +50,8 @@ class ProgramInput:
     shape: tuple[int, ...]
     """The shape; -1 is an open dimension."""
     dtype: torch.dtype
+    open_sizes: Mapping[int, OpenSize] = field(default_factory=dict)
+    """The sizes of its open dimensions after the first, by axis."""
 
 
 @dataclass
@@ -99,7 +120,7 @@ def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
             verbose=False,
         )
         assert made is not None
-        made.save(str(to), external_data=False)
+        made.save(str(to), external_data=_weight_bytes(loaded) > weight_files.MAX_INSIDE_BYTES)
     except Exception as error:  # the exporter raises anything for what it does not know
         text = f"{in_words(error, 300)}"
         raise Stalled(reason, f"{what}: it cannot be written as ONNX ({text})") from error
@@ -109,9 +130,28 @@ def to_onnx(program: Path, to: Path, *, what: str, reason: str) -> Path:
 
 def _traced(program: TrainableProgram) -> ExportedProgram:
     program.module.eval()
-    shapes = tuple({0: Dim("batch")} if one.shape and one.shape[0] < 0 else None for one in program.inputs)
+    sizes = {size.symbol: size for one in program.inputs for size in one.open_sizes.values()}
+    examples = dict(zip(sizes, map(_example_size, sizes.values(), count(3, 2)), strict=False))
+    dims = {
+        symbol: Dim(f"size_{number}", min=size.least, max=size.largest) if size.is_plain else Dim.AUTO
+        for number, (symbol, size) in enumerate(sizes.items())
+    }
+    shapes = []
+    inputs = []
+    for one in program.inputs:
+        shape = [2 if size < 0 else size for size in one.shape]
+        axes: dict[int, Any] = {0: Dim("batch")} if one.shape and one.shape[0] < 0 else {}
+        for axis, size in one.open_sizes.items():
+            shape[axis], axes[axis] = examples[size.symbol], dims[size.symbol]
+        inputs.append(torch.zeros(shape, dtype=one.dtype))
+        shapes.append(axes or None)
     with torch.no_grad():
-        return torch.export.export(program.module, program.example(), dynamic_shapes=shapes)
+        return torch.export.export(program.module, tuple(inputs), dynamic_shapes=tuple(shapes))
+
+
+def _example_size(size: OpenSize, wanted: int) -> int:
+    """Returns a size that the dimension may have, near ``wanted``: sizes that are alike by chance would become one."""
+    return min(max(wanted, size.least or 0), size.largest or wanted)
 
 
 def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[ProgramInput, ...]:
@@ -122,8 +162,21 @@ def _inputs(program: ExportedProgram, what: str, reason: str) -> tuple[ProgramIn
         if not isinstance(value, Tensor):
             raise Stalled(reason, f"{what}: input {name} is not a tensor; export a model that takes tensors only")
         shape = tuple(size if isinstance(size, int) else -1 for size in value.shape)
-        inputs.append(ProgramInput(str(name), shape, value.dtype))
+        open_sizes = {
+            axis: _open_size(program, size) for axis, size in enumerate(value.shape) if shape[axis] < 0 < axis
+        }
+        inputs.append(ProgramInput(str(name), shape, value.dtype, open_sizes))
     return tuple(inputs)
+
+
+def _open_size(program: ExportedProgram, size: Any) -> OpenSize:
+    found = program.range_constraints.get(size.node.expr)
+    least, largest = (int(end) if end is not None and end.is_Integer else None for end in _ends(found))
+    return OpenSize(str(size.node.expr), least if least is None or least > _ONE else None, largest)
+
+
+def _ends(found: Any) -> tuple[Any, Any]:
+    return (None, None) if found is None else (found.lower, found.upper)
 
 
 def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
@@ -133,11 +186,14 @@ def _check_weights(program: ExportedProgram, what: str, reason: str) -> None:
             raise Stalled(reason, f"{what}: {message}")
 
 
+def _weight_bytes(program: TrainableProgram) -> int:
+    return sum(value.numel() * value.element_size() for value in program.module.state_dict().values())
+
+
 def _without_notes(path: Path) -> None:
     """Removes the exporter's notes on the origin of each node, which are up to a fifth of a small file."""
-    import onnx
 
-    model = normal_form.load(path)
+    model = normal_form.load_shapes(path)
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""

@@ -102,8 +102,10 @@ class ClusterCache:
 
     def set_refusals(self, key: Key, refusals: Mapping[tuple[str, str], Refusal]) -> None:
         """Stores the refusals of objects without pods, by (kind, name), in place of the earlier ones."""
-        if self._known.refusals.get(key, {}) == refusals or self._known.model(key) is None:
+        before = self._known.refusals.get(key, {})
+        if before == refusals or self._known.model(key) is None:
             return
+        self._clocks.refusals_changed(key, before, refusals)
         self._known.refusals[key] = refusals
         self._changed(key)
 

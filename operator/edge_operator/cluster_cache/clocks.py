@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from edge_operator.cluster_cache.store import Key
-from edge_operator.decide.observation import Node, Pod
+from edge_operator.decide.observation import Node, Pod, Refusal
 
 PodPlace = tuple[str, str, str]
 """The place of a server pod: (node, revision, variant)."""
+Refusals = Mapping[tuple[str, str], Refusal]
+"""The last refusals of one EdgeModel by (kind, name) of the object."""
 
 
 class Clocks:
@@ -27,10 +29,21 @@ class Clocks:
         self.api_back_since: datetime | None = None
         """The time at which the API server last came back; None if it was never away."""
         self._pods_lost: dict[Key, dict[PodPlace, datetime]] = {}
+        self._startable_since: dict[Key, dict[str, datetime]] = {}
 
     def pods_lost(self, owner: Key) -> Mapping[PodPlace, datetime]:
         """Returns the time at which a pod of ``owner`` was last seen to go, by its place."""
         return self._pods_lost.get(owner, {})
+
+    def startable_since(self, owner: Key) -> Mapping[str, datetime]:
+        """Returns the time at which what kept a pod of ``owner`` from starting was last seen to disappear, by pod."""
+        return self._startable_since.get(owner, {})
+
+    def refusals_changed(self, owner: Key, before: Refusals, after: Refusals) -> None:
+        """Notes the pods of ``owner`` that nothing keeps from starting any more."""
+        kept = {name for (_, name), refusal in before.items() if refusal.keeps_from_starting}
+        for name in kept - {name for (_, name) in after}:
+            self._startable_since.setdefault(owner, {})[name] = self._clock()
 
     def api_is_back(self) -> None:
         """Notes that the API server answers again after an outage."""
@@ -64,6 +77,7 @@ class Clocks:
             gone = after
         else:
             return
+        self._startable_since.get(owner, {}).pop(gone.name, None)
         self._pods_lost.setdefault(owner, {})[gone.node, gone.revision, gone.variant] = self._clock()
 
     def forget_revision(self, owner: Key, revision: str) -> None:
@@ -75,6 +89,7 @@ class Clocks:
     def forget_owner(self, owner: Key) -> None:
         """Removes the lost pods of an EdgeModel that has no objects any more."""
         self._pods_lost.pop(owner, None)
+        self._startable_since.pop(owner, None)
 
 
 def _barriers(node: Node) -> tuple[object, ...]:

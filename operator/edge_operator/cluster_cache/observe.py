@@ -60,6 +60,7 @@ def observe(known: KnownState, key: Key) -> Observation | SuspendedModel | None:
         pins_seen=clocks.pins_seen,
         back_since=clocks.back_since,
         opened_since=clocks.opened_since,
+        startable_since=clocks.startable_since(key),
         api_back_since=clocks.api_back_since,
         refusals=refusals,
         samples=known.samples.get(key),
@@ -84,6 +85,8 @@ def _suspended(known: KnownState, key: Key, unreadable: tuple[Unreadable, ...]) 
 def _explained(pod: Pod, refusals: Mapping[tuple[str, str], Refusal]) -> Pod:
     """Returns the pod with the message of an Event about its trouble, which precedes that of its status."""
     refusal = refusals.get(("Pod", pod.name))
+    if refusal is not None and refusal.keeps_from_starting and pod.creating:
+        return replace(pod, trouble=(refusal.reason, refusal.message))
     if refusal is None or pod.trouble is None:
         return pod
     reason, message = pod.trouble

@@ -18,6 +18,8 @@ class StartJob:
     name: str
     attempt: int
     spec: EdgeModelSpec
+    source_bytes: int | None = None
+    """The size of the source, if an earlier Job has read it."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from edge_operator.decide.measurement import Samples
+from edgemodel import reasons
 from edgemodel.job_images import ARCHITECTURES
 from edgemodel.preflight_report import PreflightReport
 from edgemodel.progress import StepBegun
@@ -48,6 +49,10 @@ class Node:
     deferrals: frozenset[str] = frozenset()
     """The label keys under DEFERRAL_PREFIX."""
     taints: tuple[Taint, ...] = ()
+    memory_bytes: int | None = None
+    """The memory that its pods may request together; None if the node does not say."""
+    disk_bytes: int | None = None
+    """The disk that its pods may use together; None if the node does not say."""
     cordoned: bool = False
     """True if ``kubectl cordon`` marked the node (``spec.unschedulable``)."""
 
@@ -71,6 +76,13 @@ class Pod:
     """The time at which the pod stopped being ready, or was first reported not to be; None while it is ready, or
     without a report."""
     uid: str = ""
+    creating: bool = False
+    """True while the kubelet prepares its container: volumes are mounted before the image is pulled."""
+
+    @property
+    def lacks_secret(self) -> bool:
+        """True if it cannot start because a Secret is missing."""
+        return self.trouble is not None and self.trouble[0] == reasons.SECRET_NOT_FOUND
 
     def served_since(self, now: datetime) -> datetime:
         """Returns when the pod became ready by the node's own clock; a time in the future is ignored, and the time of
@@ -85,6 +97,17 @@ class Refusal:
     message: str
     is_final: bool
     """True if a person must act; False if time may heal."""
+    reason: str = reasons.POD_REFUSED
+
+    @property
+    def keeps_from_starting(self) -> bool:
+        """True if there is a pod, which cannot start."""
+        return self.reason == reasons.SECRET_NOT_FOUND
+
+    @property
+    def what(self) -> str:
+        """The thing that it prevents, in words."""
+        return "its pod cannot start" if self.keeps_from_starting else "no pod is made"
 
 
 @dataclass(frozen=True)
@@ -116,6 +139,8 @@ class CompressionJob:
     """The obstacle that keeps its pod from starting, if known: no node has room, or an image is missing."""
     server_image: str = ""
     """The server image that its artifacts are put on; empty if an older operator did not record it."""
+    source_bytes: int | None = None
+    """The size of the source that its memory and disk are for, if that was known."""
     step: StepBegun | None = None
     """The last step that it began; None before the first, and after a restart of the operator until the next."""
     doing: str = ""
@@ -260,6 +285,8 @@ class Observation:
     """The time at which this process last saw the node come back, by node."""
     opened_since: Mapping[str, datetime] = field(default_factory=dict)
     """The time at which this process last saw the taints or the cordon of the node change, by node."""
+    startable_since: Mapping[str, datetime] = field(default_factory=dict)
+    """The time at which this process last saw what kept a pod from starting disappear, by pod."""
     api_back_since: datetime | None = None
     """The time at which this process last saw the API server come back."""
     refusals: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_operator.decide.artifact.compression import Artifact
 from edge_operator.decide.observation import Observation
 from edge_operator.decide.placement.host_ports import host_port_rivals
+from edge_operator.decide.placement.room import context_excess, limit_shortage, nodes_without_room, told
 from edge_operator.decide.placement.selection import Placement
 from edge_operator.decide.preflight.preflight import Preflight
 from edgemodel import reasons
@@ -125,6 +126,38 @@ def there_are_nodes(prospect: Prospect) -> Obstacle | None:
     return Obstacle(reasons.NO_MATCHING_NODES, message, stalled=True)
 
 
+def server_fits_its_limits(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle if servers of the target would end because of their limits, before they load anything."""
+    target = prospect.artifact.revision
+    if target is None or target.name == prospect.stable:
+        return None
+    if excess := context_excess(target):
+        return Obstacle(reasons.INVALID_SPEC, f"{target.name}: {excess}", stalled=True)
+    if shortage := limit_shortage(prospect.observation, target):
+        return Obstacle(reasons.INSUFFICIENT_MEMORY, f"{target.name}: {shortage}", stalled=True)
+    return None
+
+
+def nodes_have_room(prospect: Prospect) -> Obstacle | None:
+    """Returns an obstacle if more nodes than may fail cannot hold a server of the target, with ``Surge`` beside that of
+    stable."""
+    observation, target = prospect.observation, prospect.artifact.revision
+    if target is None or target.name == prospect.stable:
+        return None
+    stable = observation.revision(prospect.stable)
+    lacking = nodes_without_room(observation, target, stable, prospect.placement.placed)
+    if len(lacking) <= observation.spec.rollout.max_failed_nodes:
+        return None
+    beside = any(one.besides for one in lacking)
+    cure = "set spec.serving.strategy: Recreate, " if beside else ""
+    message = (
+        f"{len(lacking)} of {len(prospect.placement.placed)} nodes lack the memory for {target.name}: {told(lacking)}: "
+        f"{cure}lower spec.serving.resources.requests.memory or the limits of spec.serving.generate, or take these "
+        "nodes out of spec.placement"
+    )
+    return Obstacle(reasons.INSUFFICIENT_MEMORY, message, stalled=True)
+
+
 def preflight_is_over(prospect: Prospect) -> Obstacle | None:
     """Returns an obstacle while a hardware class waits for its measurement."""
     preflight = prospect.preflight
@@ -142,5 +175,7 @@ CHAIN: tuple[Check, ...] = (
     artifact_is_recorded,
     signature_is_accepted,
     there_are_nodes,
+    server_fits_its_limits,
+    nodes_have_room,
     preflight_is_over,
 )

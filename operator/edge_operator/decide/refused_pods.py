@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from edge_operator.decide.observation import CompressionJob, Observation, PreflightJob, PullFailure, Refusal
+from edge_operator.decide.observation import CompressionJob, Observation, Pod, PreflightJob, PullFailure, Refusal
 from edge_operator.decide.placement.set_aside import why_set_aside
 from edgemodel import reasons
 from edgemodel.names import daemonset_name
@@ -44,8 +44,8 @@ class Question:
 
 def plan_questions(observation: Observation, now: datetime) -> tuple[Question, ...]:
     """Returns the objects whose Events to read, at most MAX_QUESTIONS: those without a pod, and pods without their
-    image."""
-    found = [*_jobs(observation, now), *_daemonsets(observation, now), *_pods(observation)]
+    image or their Secret."""
+    found = [*_jobs(observation, now), *_daemonsets(observation, now), *_pods(observation, now)]
     return tuple(found[:MAX_QUESTIONS])
 
 
@@ -91,11 +91,19 @@ def _daemonsets(observation: Observation, now: datetime) -> Iterator[Question]:
         yield Question(item.kind, item.name, item.uid)
 
 
-def _pods(observation: Observation) -> Iterator[Question]:
+def _pods(observation: Observation, now: datetime) -> Iterator[Question]:
     jobs: tuple[CompressionJob | PreflightJob, ...] = (*observation.jobs, *observation.preflights)
     for job in jobs:
         if job.pull is not None and job.pull.uid and not job.deleting:
             yield Question("Pod", job.pull.pod, job.pull.uid)
     for pod in observation.pods:
-        if pod.uid and pod.trouble is not None and pod.trouble[0] == reasons.IMAGE_PULL_FAILED:
+        is_unpulled = pod.trouble is not None and pod.trouble[0] == reasons.IMAGE_PULL_FAILED
+        if pod.uid and (is_unpulled or _may_lack_a_secret(observation, pod, now)):
             yield Question("Pod", pod.name, pod.uid)
+
+
+def _may_lack_a_secret(observation: Observation, pod: Pod, now: datetime) -> bool:
+    revision = observation.revision(pod.revision)
+    if not pod.creating or pod.terminating or revision is None or now - pod.created < PODLESS_FOR:
+        return False
+    return revision.spec.serving.api_key_secret_ref is not None

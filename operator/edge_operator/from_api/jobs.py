@@ -8,7 +8,13 @@ from edge_operator.from_api.image_pull import failed_pull
 from edge_operator.from_api.raw import Raw, find_condition, parse_time
 from edgemodel import preflight_report, reasons, report
 from edgemodel.converter import CONVERTER, FETCH
-from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_PREFLIGHT, LABEL_COMPONENT
+from edgemodel.names import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_SERVER_IMAGE,
+    ANNOTATION_SOURCE_BYTES,
+    COMPONENT_PREFLIGHT,
+    LABEL_COMPONENT,
+)
 from edgemodel.progress import StepBegun
 
 MAX_LOG_CHARACTERS = 400
@@ -31,6 +37,8 @@ class JobObject:
     deleting: bool
     server_image: str
     """The server image that its artifacts are put on; empty if the operator that created it did not record it."""
+    source_bytes: int | None
+    """The size of the source that its memory and disk are for, if that was known."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ def read_job(raw: Raw) -> JobObject:
         succeeded=end is not None and end["type"] == "Complete",
         deleting="deletionTimestamp" in meta,
         server_image=annotations.get(ANNOTATION_SERVER_IMAGE, ""),
+        source_bytes=int(annotations[ANNOTATION_SOURCE_BYTES]) if ANNOTATION_SOURCE_BYTES in annotations else None,
     )
 
 
@@ -117,6 +126,7 @@ def compression_job(job: JobObject, pod: JobPod | None, step: StepBegun | None =
         deleting=job.deleting,
         waits_for=pod.waits_for if pod is not None and runs else "",
         server_image=job.server_image,
+        source_bytes=job.source_bytes,
         step=step,
         doing=pod.doing if pod is not None and runs else "",
         uid=job.uid,

@@ -1,6 +1,9 @@
 """Nodes: their pins, when they were last online, and what keeps pods away."""
 
+from typing import Any
+
 from edge_operator.decide.observation import Node, Taint
+from edge_operator.decide.resources import amount
 from edge_operator.from_api.raw import Raw, find_condition, parse_time
 from edgemodel.names import DEFERRAL_PREFIX, PIN_PREFIX
 
@@ -26,5 +29,15 @@ def read_node(raw: Raw) -> Node:
         taints=tuple(
             Taint(taint["key"], taint.get("value") or "", taint["effect"]) for taint in spec.get("taints") or ()
         ),
+        memory_bytes=_bytes((status.get("allocatable") or {}).get("memory")),
+        disk_bytes=_bytes((status.get("allocatable") or {}).get("ephemeral-storage")),
         cordoned=bool(spec.get("unschedulable")),
     )
+
+
+def _bytes(quantity: Any) -> int | None:
+    """Returns the quantity in bytes; None for one that is missing or no quantity."""
+    try:
+        return int(amount(quantity)) if quantity is not None else None
+    except ValueError:
+        return None

@@ -30,6 +30,7 @@ def read_server_pod(raw: Raw) -> Pod:
         ip=status.get("podIP", ""),
         unready_since=None if is_ready else since,
         uid=meta.get("uid", ""),
+        creating=((container.get("state") or {}).get("waiting") or {}).get("reason") == "ContainerCreating",
     )
 
 

@@ -1,9 +1,9 @@
 """The parts that all pods of an artifact's image share: servers, pullers and preflight Jobs."""
 
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.resources import server_resources
 from edge_operator.objects import common
 from edge_operator.objects.common import Object
-from edge_operator.objects.resources import SERVER, with_defaults
 from edgemodel import serving
 from edgemodel.plain import to_api
 from edgemodel.revision import RevisionVariant
@@ -16,14 +16,18 @@ def image(observation: Observation, revision: Revision, variant: str) -> str:
 
 def resources(observation: Observation, revision: Revision, variant: str) -> Object:
     """Returns the resources of a server, and of a preflight Job, which must run under the same limits."""
-    wanted = _variant(revision, variant).resources
-    return with_defaults(SERVER, wanted, observation.settings.default_resources)
+    found = _variant(revision, variant)
+    return server_resources(found, revision.spec.serving, observation.settings.default_resources)
 
 
 def tuning(revision: Revision) -> list[Object]:
     """Returns the variables of the given settings; the server has defaults for the others."""
-    settings = revision.spec.serving.tuning
-    return [{"name": serving.TUNING[setting], "value": str(value)} for setting, value in sorted(settings.items())]
+    settings = revision.spec.serving
+    limits = to_api(settings.generate) if settings.generate is not None else {}
+    found = {serving.TUNING[setting]: value for setting, value in sorted(settings.tuning.items())}
+    found |= {serving.GENERATE[limit]: value for limit, value in sorted(limits.items())}
+    found |= {serving.WEIGHTS: settings.weights} if settings.weights is not None else {}
+    return [{"name": name, "value": str(value)} for name, value in found.items()]
 
 
 def tolerations(revision: Revision) -> list[Object]:

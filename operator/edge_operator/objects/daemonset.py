@@ -1,10 +1,11 @@
 """The immutable DaemonSet of each (revision, variant), bound to nodes by the revision's pin."""
 
 from edge_operator.decide.observation import Observation, Revision
+from edge_operator.decide.resources import PULLER, with_defaults
 from edge_operator.objects import artifact_pod
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by
-from edge_operator.objects.resources import PULLER, with_defaults
 from edgemodel import serving
+from edgemodel.generation import KeyReference
 from edgemodel.names import (
     COMPONENT_PULLER,
     COMPONENT_SERVER,
@@ -23,6 +24,11 @@ PRE_STOP_SECONDS = 5
 """The time before a server is stopped: its pod still gets new connections for about two seconds after its pin is
 gone."""
 GRACE_SECONDS = 30
+"""The time from a server's stop to its kill, with PRE_STOP_SECONDS; longer for answers that take longer."""
+END_SECONDS = 5
+"""The time that a server has after its last answer."""
+API_KEY_VOLUME = "api-key"
+API_KEY_PATH = "key"
 START_SECONDS = 300
 """The time for loading and the golden set before the kubelet restarts the container."""
 
@@ -38,7 +44,13 @@ def daemonset(observation: Observation, revision: Revision, variant: str) -> Obj
     name = daemonset_name(revision.name, variant)
     meta = metadata(observation.namespace, name, observation.name, component, **labels)
     pin = pin_key(observation.namespace, observation.name, revision.name, variant)
-    container = _puller if pulls else _server
+    container = (_puller if pulls else _server)(observation, revision, variant)
+    volumes: Object = {}
+    if (secret := revision.spec.serving.api_key_secret_ref) is not None:
+        # The puller has it too: a Secret that is missing is found before the pod of stable is stopped.
+        volumes = {"volumes": [_api_key_volume(secret)]}
+        mount = {"name": API_KEY_VOLUME, "mountPath": serving.API_KEY_DIRECTORY, "readOnly": True}
+        container["volumeMounts"] = [mount]
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -57,10 +69,11 @@ def daemonset(observation: Observation, revision: Revision, variant: str) -> Obj
                     "tolerations": artifact_pod.tolerations(revision),
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": 1 if pulls else GRACE_SECONDS,
+                    "terminationGracePeriodSeconds": 1 if pulls else _grace_seconds(revision.spec.serving),
                     "securityContext": RESTRICTED_POD,
                     "imagePullSecrets": artifact_pod.pull_secrets(observation, revision),
-                    "containers": [container(observation, revision, variant)],
+                    "containers": [container],
+                    **volumes,
                 },
             },
         },
@@ -87,7 +100,7 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         port["hostPort"] = settings.host_port
     ready = {"path": "/v2/health/ready", "port": "http"}
     live = {"path": "/v2/health/live", "port": "http"}
-    objective, warm_up = settings.latency_objective_milliseconds, settings.warm_up_seconds
+    warm_up = settings.warm_up_seconds
     return {
         "name": "server",
         "image": artifact_pod.image(observation, revision, variant),
@@ -100,10 +113,11 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
             {"name": serving.VARIANT, "value": variant},
             {"name": serving.NODE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
             {"name": serving.PORT, "value": str(settings.port)},
-            *([{"name": serving.LATENCY_OBJECTIVE_MILLISECONDS, "value": objective}] if objective else []),
+            *_objectives(settings),
             *([{"name": serving.WARM_UP_SECONDS, "value": str(warm_up)}] if warm_up is not None else []),
             *artifact_pod.tuning(revision),
             *_replay(observation, settings),
+            *_long_answers(settings),
         ],
         "resources": artifact_pod.resources(observation, revision, variant),
         "securityContext": RESTRICTED_CONTAINER,
@@ -112,6 +126,39 @@ def _server(observation: Observation, revision: Revision, variant: str) -> Objec
         "livenessProbe": {"httpGet": live, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
     }
+
+
+def _objectives(settings: RevisionServing) -> list[Object]:
+    """Returns the variables of the objectives by which analysis judges, at which histograms have a bucket edge."""
+    found = {
+        serving.LATENCY_OBJECTIVE_MILLISECONDS: settings.latency_objective_milliseconds,
+        serving.FIRST_TOKEN_OBJECTIVE_MILLISECONDS: settings.first_token_objective_milliseconds,
+        serving.INTER_TOKEN_OBJECTIVE_MILLISECONDS: settings.inter_token_objective_milliseconds,
+    }
+    return [{"name": name, "value": value} for name, value in found.items() if value]
+
+
+def _api_key_volume(secret: KeyReference) -> Object:
+    """Returns a volume, in which a key that changes arrives without a new pod; a variable would keep the first."""
+    items = [{"key": secret.key, "path": API_KEY_PATH}]
+    return {"name": API_KEY_VOLUME, "secret": {"secretName": secret.name, "defaultMode": 0o440, "items": items}}
+
+
+def _grace_seconds(settings: RevisionServing) -> int:
+    """Returns the time from a server's stop to its kill, in which its longest answer ends."""
+    if settings.generate is None:
+        return GRACE_SECONDS
+    return max(GRACE_SECONDS, PRE_STOP_SECONDS + settings.generate.stream_seconds + END_SECONDS)
+
+
+def _long_answers(settings: RevisionServing) -> list[Object]:
+    """Returns the variables with the time to end requests in, and with the file of the key that clients show."""
+    found = {}
+    if settings.generate is not None:
+        found[serving.DRAIN_SECONDS] = str(_grace_seconds(settings) - PRE_STOP_SECONDS - END_SECONDS)
+    if settings.api_key_secret_ref is not None:
+        found[serving.API_KEY_FILE] = f"{serving.API_KEY_DIRECTORY}/{API_KEY_PATH}"
+    return [{"name": name, "value": value} for name, value in found.items()]
 
 
 def _replay(observation: Observation, settings: RevisionServing) -> list[Object]:

@@ -7,8 +7,8 @@ converter. They run one after the other, so that nothing of the converter runs a
 from typing import Any
 
 from edge_operator.decide.observation import Observation
+from edge_operator.decide.resources import job_resources, source_limit, with_defaults, work_limit
 from edge_operator.objects.common import RESTRICTED_CONTAINER, RESTRICTED_POD, Object, metadata, owned_by, pull_secrets
-from edge_operator.objects.resources import with_defaults
 from edgemodel.converter import (
     CONVERTER,
     FETCH,
@@ -31,25 +31,34 @@ from edgemodel.job_input import (
     JobInput,
     PublishTarget,
 )
-from edgemodel.names import ANNOTATION_ATTEMPT, ANNOTATION_SERVER_IMAGE, COMPONENT_COMPRESSOR, REGISTRY_AUDIENCE
+from edgemodel.names import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_SERVER_IMAGE,
+    ANNOTATION_SOURCE_BYTES,
+    COMPONENT_COMPRESSOR,
+    REGISTRY_AUDIENCE,
+)
 from edgemodel.progress import PROGRESS_TOKEN_FILE
 from edgemodel.spec import EdgeModelSpec
 
-WORK_LIMIT = "8Gi"
 MADE_LIMIT = "4Gi"
 """The largest size of what a converter writes: a model file and nothing else."""
 TOKEN_SECONDS = 3600
 
 
-def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) -> Object:
-    """Returns the compression Job ``name``, the attempt number ``attempt`` from 1 on."""
-    volumes, mounts = _volumes(observation, spec)
+def job(
+    observation: Observation, name: str, attempt: int, spec: EdgeModelSpec, source_bytes: int | None = None
+) -> Object:
+    """Returns the compression Job ``name``, the attempt number ``attempt`` from 1 on, with memory and disk for a source
+    of ``source_bytes``; None: the size is not known."""
+    work = work_limit(source_bytes)
+    volumes, mounts = _volumes(observation, spec, work)
     settings = observation.settings
-    compress = _compress(observation, spec, mounts)
+    compress = _compress(observation, spec, mounts, source_bytes)
     before: Object = {}
     if spec.request.source.converter is not None:
         given, made = _mount("given", IN_DIRECTORY, read_only=True), _mount("made", OUT_DIRECTORY, read_only=True)
-        volumes += [_empty("given", WORK_LIMIT), _empty("made", MADE_LIMIT), _empty("converter-tmp", WORK_LIMIT)]
+        volumes += [_empty("given", work), _empty("made", MADE_LIMIT), _empty("converter-tmp", work)]
         before = {"initContainers": [_fetch(compress), _converter(observation, spec, spec.request.source.converter)]}
         compress = {**compress, "volumeMounts": [*mounts, given, made]}
     pod: Object = {
@@ -71,7 +80,11 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
         "kind": "Job",
         "metadata": {
             **metadata(observation.namespace, name, observation.name, COMPONENT_COMPRESSOR),
-            "annotations": {ANNOTATION_ATTEMPT: str(attempt), ANNOTATION_SERVER_IMAGE: settings.server_image},
+            "annotations": {
+                ANNOTATION_ATTEMPT: str(attempt),
+                ANNOTATION_SERVER_IMAGE: settings.server_image,
+                **({ANNOTATION_SOURCE_BYTES: str(source_bytes)} if source_bytes is not None else {}),
+            },
             "ownerReferences": owned_by("EdgeModel", observation.name, observation.uid),
         },
         "spec": {
@@ -87,17 +100,17 @@ def job(observation: Observation, name: str, attempt: int, spec: EdgeModelSpec) 
     }
 
 
-def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object]) -> Object:
+def _compress(observation: Observation, spec: EdgeModelSpec, mounts: list[Object], source_bytes: int | None) -> Object:
     settings = observation.settings
     return {
         "name": "compress",
         "image": settings.job_images[spec.job_image.name],
         "env": [
-            {"name": JOB_INPUT_VARIABLE, "value": job_input(observation, spec).encode()},
+            {"name": JOB_INPUT_VARIABLE, "value": job_input(observation, spec, source_bytes).encode()},
             {"name": "TMPDIR", "value": f"{WORK_DIRECTORY}/tmp"},  # noqa: S108 - its own volume
             {"name": "HOME", "value": WORK_DIRECTORY},
         ],
-        "resources": with_defaults(spec.job_image.name, spec.compression_job.resources, settings.default_resources),
+        "resources": job_resources(spec, settings.default_resources, source_bytes),
         "securityContext": RESTRICTED_CONTAINER,
         "volumeMounts": mounts,
     }
@@ -149,9 +162,10 @@ def _mount(volume: str, path: str, *, read_only: bool = False) -> Object:
     return {"name": volume, "mountPath": path, **({"readOnly": True} if read_only else {})}
 
 
-def job_input(observation: Observation, spec: EdgeModelSpec) -> JobInput:
+def job_input(observation: Observation, spec: EdgeModelSpec, source_bytes: int | None = None) -> JobInput:
     """Returns the input of the Job: the request, the place to publish to, and the chart's limits."""
     settings = observation.settings
+    limit = source_limit(spec, settings.default_resources)
     return JobInput(
         model=observation.name,
         request=spec.request,
@@ -164,11 +178,12 @@ def job_input(observation: Observation, spec: EdgeModelSpec) -> JobInput:
         plain_http_hosts=settings.plain_http_hosts,
         allowed_hosts=settings.allowed_source_hosts,
         progress_url=settings.progress_url,
+        source_limit_bytes=limit if source_bytes is None else max(limit, source_bytes),
     )
 
 
-def _volumes(observation: Observation, spec: EdgeModelSpec) -> tuple[list[Any], list[Any]]:
-    volumes: list[Object] = [_empty("work", WORK_LIMIT)]
+def _volumes(observation: Observation, spec: EdgeModelSpec, work: str) -> tuple[list[Any], list[Any]]:
+    volumes: list[Object] = [_empty("work", work)]
     mounts: list[Object] = [_mount("work", WORK_DIRECTORY)]
     sources = spec.request.sources
     secrets = [(use, source.secret) for use, source in sources.items() if source.secret]

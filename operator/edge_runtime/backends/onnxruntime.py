@@ -5,6 +5,7 @@ They run on the CPU, without libraries of custom operators and without threads t
 
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import string_at
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, R
 
 from edge_runtime.backend import Device, LoadedModel, LoadFailure, Placement, RefusedInputs, RunFailure
 from edge_runtime.datatypes import BFLOAT16, BY_ONNX_TYPE, Array
+from edge_runtime.generation import Generator
+from edge_runtime.onnx_decoder import OnnxDecoder
 from edge_runtime.signature import Signature
 from edge_runtime.tuning import Arena, Tuning
+from edge_runtime.weight_files import has_operator, outside_bytes
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.error_words import in_words
 
+MAX_LOADED_BYTES = 10**9
+"""The size of files of weights above which they are mapped, unless the tuning says otherwise."""
+_SMALL_PRODUCT = "MatMulNBits"
 MUCH_LARGER = 2.0
 _WEIGHT = 0.05
 """The weight of the latest request in the running average of sizes."""
@@ -45,6 +52,18 @@ class OnnxRuntime:
         except Exception as error:  # the exceptions of ONNX Runtime have no common base
             raise LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error)) from error
 
+    def load_generator(self, path: Path, tuning: Tuning) -> Generator:
+        """Returns the decoder, whose steps use all threads that ``tuning`` allows: its sequences take turns.
+
+        Raises LoadFailure.
+        """
+        threads = tuning.intra_op_threads * tuning.concurrency
+        try:
+            model = OnnxRuntimeModel(path, replace(tuning, intra_op_threads=threads))
+        except Exception as error:  # the exceptions of ONNX Runtime have no common base
+            raise LoadFailure(reasons.MODEL_LOAD_FAILED, in_words(error)) from error
+        return model.decoder()
+
 
 BACKEND = OnnxRuntime()
 
@@ -67,7 +86,8 @@ class OnnxRuntimeModel(LoadedModel):
 
     def __init__(self, path: Path, tuning: Tuning) -> None:
         """Raises whatever ONNX Runtime raises, ValueError for a tensor that cannot be carried."""
-        self._session = ort.InferenceSession(str(path), _session_options(tuning), providers=[_PROVIDER])
+        options = _session_options(tuning, mapped=_is_mapped(path, tuning))
+        self._session = ort.InferenceSession(str(path), options, providers=[_PROVIDER])
         # ``InferenceSession.run`` checks again what its caller has checked, at a fifth of a small model's time.
         self._run = getattr(self._session, "_sess", self._session).run
         self._usual_bytes = 0.0
@@ -108,6 +128,10 @@ class OnnxRuntimeModel(LoadedModel):
         except Exception as error:
             raise self._failure(error, feeds) from error
         return arrays
+
+    def decoder(self) -> OnnxDecoder:
+        """Returns the model as a decoder with a cache. Raises LoadFailure for a graph of another form."""
+        return OnnxDecoder(self, self._session, ort)
 
     def close(self) -> None:
         """Frees the session."""
@@ -158,13 +182,23 @@ class OnnxRuntimeModel(LoadedModel):
         return [_array(value) for value in self._session.run_with_ort_values(outputs, values, options)]
 
 
-def _session_options(tuning: Tuning) -> ort.SessionOptions:
+def _is_mapped(path: Path, tuning: Tuning) -> bool:
+    """Returns whether the weights stay in their files.
+
+    By their size, those of products of 4 or 8 bits do not: these are several times slower without their own layout.
+    """
+    if tuning.mapped is not None:
+        return tuning.mapped
+    return outside_bytes(path) > MAX_LOADED_BYTES and not has_operator(path, _SMALL_PRODUCT)
+
+
+def _session_options(tuning: Tuning, *, mapped: bool = False) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = tuning.intra_op_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _LOG_FATAL
     options.enable_cpu_mem_arena = tuning.arena is not Arena.OFF
-    if not tuning.prepacking:
+    if mapped or not tuning.prepacking:
         options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")

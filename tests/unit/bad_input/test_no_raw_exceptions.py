@@ -23,6 +23,7 @@ NOT_FOR_USERS: Final[Mapping[str, str]] = {
     "operator/edge_oci/blobs.py": "looks for a code of the registry in an error of edge_oci",
     "operator/edge_compressor/library_errors.py": "looks for torch's words for too little memory",
     "operator/edge_compressor/datasets/npz.py": "looks for numpy's words for pickled objects",
+    "operator/edge_compressor/models/checker.py": "looks for onnx's words for an operator that it does not know",
     "operator/edge_compressor/steps/quantize_static.py": "looks for onnxruntime's words for a histogram of nothing",
 }
 """Files whose comparisons with an exception's text (``"..." in str(error)``) are allowed, each with its reason."""

@@ -101,6 +101,13 @@ def test_the_images_are_named_by_digest_and_everything_else_stays() -> None:
     assert len(changed) == 2 * len(PROGRAMS), "comments stay, too"
 
 
+def test_the_named_layers_are_named_by_digest() -> None:
+    layer = f"registry.example/edgemodel/layers/tokenizers@sha256:{'7' * 64}"
+    values = (ROOT / release.CHART / "values.yaml").read_text()
+    made = yaml.safe_load(release.with_images(values, {**DIGESTS, "layers/tokenizers": layer}))
+    assert made["server"]["layers"] == {"tokenizers": layer}
+
+
 @pytest.mark.lab_programs
 def test_the_steps_of_the_page_run(tree: Path) -> None:
     """Only the push of the images is not run: its digests are made up, and git, which a copy does not have."""

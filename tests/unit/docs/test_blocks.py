@@ -45,6 +45,7 @@ RUN_BY = {
     "docs/releasing.md": "tests/unit/chart/test_release.py",
     "examples/fashion-mnist/README.md": "tests/unit/examples/test_pages.py",
     "examples/magika/README.md": "tests/unit/examples/test_pages.py",
+    "examples/smollm2/README.md": "tests/unit/examples/test_pages.py",
 }
 """The tests of the other pages with commands."""
 

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_cli.status import describe
+from edgemodel.generation import GeneratorFacts
 from edgemodel.version import VERSION
+from tests.support import simulation
 from tests.support.simulation import Simulation, built_once, model_spec
 
 FAKE = """#!/bin/sh
@@ -58,6 +61,15 @@ def test_status_shows_what_runs_where_and_how_it_is_judged() -> None:
     assert f"candidate   {world.target()} on 1 node, wave canary (1 of 2), since " in text
     assert "400 -> 100 bytes  accuracy 0.9150 -> 0.9100  2.0 -> 1.0 ms" in text
     assert "errors  default  Inconclusive  0 % of requests failed" in text
+
+
+def test_status_shows_what_the_cache_of_a_generator_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = GeneratorFacts(context_tokens=8192, cache_bytes_per_token=46_080)
+    report = simulation.artifact_report
+    monkeypatch.setattr(simulation, "artifact_report", lambda variant: replace(report(variant), generator=facts))
+    world = Simulation.with_nodes(1)
+    world.run(400)
+    assert "2.0 -> 1.0 ms  up to 8192 tokens, 46080 bytes of cache each" in describe(model(world))
 
 
 def test_wide_status_shows_the_evidence_behind_each_check() -> None:

@@ -255,7 +255,7 @@ def test_defaults_are_filled_in_but_inside_lists_and_what_is_given_stays() -> No
     assert spec["compression"]["deadlineSeconds"] == 3600
     assert spec["rollout"]["soakSeconds"] == 5
     assert spec["rollout"]["bakeSeconds"] == 1800
-    assert spec["source"]["format"] == "ONNX"
+    assert spec["source"]["format"] == "Auto"
 
 
 def test_a_null_is_a_field_that_is_left_out_and_the_manifest_itself_stays_as_it_is() -> None:

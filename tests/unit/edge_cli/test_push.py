@@ -80,13 +80,17 @@ def test_a_file_that_the_job_could_not_read_is_not_pushed(tmp_path: Path, capsys
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "bad.onnx").write_text("hello")
     (tmp_path / "bad.npz").write_text("hello")
+    (tmp_path / "bad.jsonl").write_text('{"text": "hello"}\n{"words": "hello"}\n')
     (tmp_path / "bad.safetensors").write_text("hello")
     (tmp_path / "whole.pt").write_text("hello")
-    assert "want a model (.onnx, .pt2), weights (.safetensors) or a data set (.npz)" in refused("notes.txt", 2)
+    assert "want a model (.onnx, .pt2, or a folder), weights (.safetensors) or a data set (.npz, .jsonl)" in refused(
+        "notes.txt", 2
+    )
     assert "SourceInvalid" in refused("bad.onnx", 3)
     assert "it is not a safetensors file" in refused("bad.safetensors", 3)
     assert "a pickle can run any code when it is loaded" in refused("whole.pt", 2)
     assert "DatasetInvalid" in refused("bad.npz", 3)
+    assert "line 2 has no member text" in refused("bad.jsonl", 3)
     assert "there is no file" in refused("gone.onnx", 2)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import norm
 
@@ -67,3 +68,24 @@ def test_equal_answers_have_tangos_interval() -> None:
 def test_few_samples_are_not_believed_to_be_narrow() -> None:
     both = np.tile([[0.9, 0.9], [0.8, 0.79]], (5, 1))
     assert bootstrap.compare(mean_of(both), 10)[0].interval.upper > 0.2
+
+
+@pytest.mark.parametrize("freedom", [3, 5, 10, 40])
+def test_few_samples_widen_a_difference_as_students_t_does(freedom: int) -> None:
+    wanted = scipy.stats.t.ppf(0.95, freedom)
+    assert bootstrap._t_95_percent(freedom) == pytest.approx(wanted, rel=0.01)
+
+
+def test_the_interval_of_a_difference_of_few_samples_holds_the_truth_in_nine_of_ten_cases() -> None:
+    random, held = np.random.default_rng(5), 0
+    for _ in range(150):
+        values = random.standard_normal(8)
+        drawn = values[random.integers(0, 8, (400, 8))].mean(axis=1)
+        interval = bootstrap.of_a_difference(drawn, float(values.mean()), 8)
+        held += interval.lower <= 0 <= interval.upper
+    assert 125 <= held <= 147
+
+
+def test_one_sample_tells_nothing_of_a_difference() -> None:
+    interval = bootstrap.of_a_difference(np.zeros(10), 0.0, 1)
+    assert interval.lower < -10 < 10 < interval.upper

@@ -90,6 +90,7 @@ class TestChildProcess:
             call(endings.pause, max_seconds=1)
         assert caught.value.number == signal.SIGALRM
 
+    @pytest.mark.slow
     def test_a_process_that_was_killed_is_replaced(self, tmp_path: Path) -> None:
         killed = process_of_a_call(tmp_path).parent
         os.kill(killed, signal.SIGKILL)

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from edge_compressor.datasets import Dataset, load_dataset
-from edge_compressor.evaluation import Evaluation, compare_values, time_both, zstd_size
+from edge_compressor.evaluation import Evaluation, compare_values, time_both
 from edge_compressor.evaluation.class_scores import scores
 from edge_compressor.evaluation.generated_inputs import generate
 from edge_compressor.evaluation.golden_set import sample_feeds
@@ -149,13 +149,6 @@ def test_timing_ends_with_its_time_but_not_before_ten_runs(residual: Files, quie
     feeds = sample_feeds(model, generate(model), 1)
     assert feeds is not None
     assert time_both(model, model, feeds, quiet, max_seconds=0).runs == 10
-
-
-def test_the_zstd_size_is_that_of_the_compressed_file(tmp_path: Path) -> None:
-    (tmp_path / "zeros").write_bytes(bytes(1_000_000))
-    (tmp_path / "noise").write_bytes(np.random.default_rng(0).bytes(100_000))
-    assert zstd_size(tmp_path / "zeros") < 1000
-    assert 100_000 <= zstd_size(tmp_path / "noise") < 101_000
 
 
 def test_whole_number_outputs_are_classes_themselves(perceptron: Files, tmp_path: Path, quiet: Progress) -> None:

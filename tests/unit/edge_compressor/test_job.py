@@ -204,7 +204,7 @@ def test_the_evidence_of_the_manifest_is_whole(order: JobInput, run: Run, reposi
     assert evidence["weightRange"]["quantizedWeights"] > 0 == evidence["weightRange"]["beyondSevenBits"]
     assert evidence["hardware"].keys() >= {"processor", "architecture", "instructionSets"}
     assert evidence["libraries"].keys() >= {"onnx", "onnxruntime", "onnxslim", "numpy", "zstandard"}
-    assert evidence["source"]["zstdBytes"] > evidence["artifact"]["zstdBytes"] > 0
+    assert evidence["source"]["transferBytes"] > evidence["artifact"]["transferBytes"] > 0
     text = files["model/report.md"].decode()
     assert "| Pass | maxSizeBytes |" in text
     assert "int8 | QuantizeStatic" in text

@@ -194,10 +194,13 @@ def speed(ratio: float, lower: float, upper: float) -> Speed:
     return Speed(100, ratio, lower, upper, ONE, ONE)
 
 
-def kept(name: str, ratio: float, zstd_bytes: int) -> SearchTrial:
-    model = OnnxModel(Path(name), Digest("sha256:" + "0" * 64), zstd_bytes, (), ())
+def kept(name: str, ratio: float, transfer_bytes: int) -> SearchTrial:
+    model = OnnxModel(Path(name), Digest("sha256:" + "0" * 64), transfer_bytes, (), ())
     return SearchTrial(
-        SearchRecipe((Part(name),)), model=model, zstd_bytes=zstd_bytes, speed=speed(ratio, ratio - 0.01, ratio + 0.01)
+        SearchRecipe((Part(name),)),
+        model=model,
+        transfer_bytes=transfer_bytes,
+        speed=speed(ratio, ratio - 0.01, ratio + 0.01),
     )
 
 

@@ -15,11 +15,11 @@ from edge_oci.references import parse_reference
 from edge_runtime import backends
 from edge_runtime.backend import Backend, Device, LoadedModel
 from edge_runtime.tuning import Tuning
-from edgemodel.artifact import ArtifactManifest
+from edgemodel.artifact import ArtifactFile, ArtifactManifest, Tensor
 from edgemodel.digest import digest_of
 from edgemodel.errors import Stalled
 from edgemodel.job_input import PublishTarget
-from edgemodel.names import MODEL_FILE
+from edgemodel.names import MODEL_FILE, TOKENIZER_FILE, TOKENIZERS_LAYER
 from tests.support.registry import RegistryProgram
 
 AMD64 = Platform("linux", "amd64")
@@ -114,6 +114,25 @@ def test_the_layers_of_the_runtime_lie_between_the_base_and_the_model(shop: Shop
 def test_a_runtime_of_the_base_needs_no_layer(shop: Shop) -> None:
     found = shop.publish(replace(MANIFEST, runtime="ONNXRuntime"), replace(shop.target, server_layers={}))
     assert [layers[:-1] for layers in found.values()] == [[shop.layer("server").digest]] * 2
+
+
+def test_a_model_that_generates_text_needs_what_reads_texts(shop: Shop) -> None:
+    past, present = ([f"{side}.0.{part}" for part in ("key", "value")] for side in ("past_key_values", "present"))
+    generator = replace(
+        MANIFEST,
+        runtime="ONNXRuntime",
+        inputs=(Tensor("input_ids", "INT64", (-1, -1)), *(Tensor(name, "FP32", (-1, 2, -1, 8)) for name in past)),
+        outputs=(Tensor("logits", "FP32", (-1, -1, 9)), *(Tensor(name, "FP32", (-1, 2, -1, 8)) for name in present)),
+        files={name: ArtifactFile(digest_of(MODEL), len(MODEL)) for name in (MODEL_FILE, TOKENIZER_FILE)},
+    )
+    with pytest.raises(Stalled, match="a model that generates text needs the layer tokenizers"):
+        shop.publish(generator, shop.target)
+    with_it = replace(shop.target, server_layers={TOKENIZERS_LAYER: shop.push("layers/tokenizers", AMD64)})
+    wanted = [shop.layer(name).digest for name in ("server", "layers/tokenizers")]
+    assert [layers[:2] for layers in shop.publish(generator, with_it).values()] == [wanted]
+    encoder = replace(generator, inputs=(), outputs=())
+    assert [layers[:2] for layers in shop.publish(encoder, with_it).values()] == [wanted]
+    assert shop.publish(encoder, shop.target)
 
 
 def test_an_image_is_made_for_the_platforms_of_all_its_layers(shop: Shop) -> None:

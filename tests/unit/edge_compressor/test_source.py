@@ -21,7 +21,7 @@ from edge_oci.transport import Patience
 from edgemodel import reasons
 from edgemodel.compression_request import Source
 from edgemodel.digest import digest_of
-from edgemodel.errors import EdgeModelError, Stalled, Transient
+from edgemodel.errors import EdgeModelError, LargeSource, Stalled, Transient
 from tests.support.registry import RegistryProgram
 from tests.unit.edge_compressor.servers import Exchange, FileServer
 
@@ -259,7 +259,7 @@ def test_hosts_are_allowed_by_name_by_port_or_below_a_domain(
 def test_more_bytes_than_the_limit_are_refused_announced_or_not(
     fetch: Fetch, web: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_compressor.models.onnx_model.MAX_BYTES", 1000)
+    monkeypatch.setattr("edge_compressor.sources.fetcher.MAX_MODEL_BYTES", 1000)
     error = refusal(fetch, web.serve("/m.onnx", DATA), digest_of(DATA))
     assert told(error) == (Stalled, reasons.SOURCE_INVALID)
 
@@ -411,3 +411,68 @@ def test_the_allow_list_holds_for_registries_but_not_for_the_operators_own(
 
 def test_invalid_references_are_reported(fetch: Fetch) -> None:
     assert told(refusal(fetch, "oci://model")) == (Stalled, reasons.SOURCE_NOT_FOUND)
+
+
+# --- sources that the Job's memory and disk are not for ---
+
+
+def test_an_artifact_that_is_too_large_for_the_job_is_not_fetched(
+    fetch: Fetch, registry: RegistryProgram, tmp_path: Path
+) -> None:
+    pushed(registry, tmp_path, "large/model", model=DATA)
+    where = {"uri": f"oci://{registry.host}/large/model:v1", "plain_http_hosts": (registry.host,)}
+    with pytest.raises(LargeSource, match="the memory and disk of the Job are for 999 bytes") as info:
+        fetch(**where, source_limit_bytes=999)
+    assert (info.value.reason, info.value.size_bytes) == (reasons.INSUFFICIENT_MEMORY, len(DATA))
+    assert not (tmp_path / "fetched").exists()
+    assert fetch(**where, source_limit_bytes=len(DATA)).path.read_bytes() == DATA
+
+
+def test_a_download_that_is_too_large_for_the_job_is_refused_before_it_is_written(
+    fetch: Fetch, web: FileServer, tmp_path: Path
+) -> None:
+    url, digest = web.serve("/model.tar", DATA), digest_of(DATA)
+    with pytest.raises(LargeSource, match="the memory and disk of the Job are for 999 bytes") as info:
+        fetch(url, digest, source_limit_bytes=999)
+    assert (info.value.reason, info.value.size_bytes) == (reasons.INSUFFICIENT_MEMORY, len(DATA))
+    assert not (tmp_path / "fetched").exists()
+    assert fetch(url, digest, source_limit_bytes=len(DATA)).path.read_bytes() == DATA
+
+
+def test_a_download_without_a_size_ends_where_the_job_has_no_more_room(
+    fetch: Fetch, web: FileServer, tmp_path: Path
+) -> None:
+    def without_length(exchange: Exchange) -> None:
+        exchange.send_response(200)
+        exchange.send_header("Connection", "close")
+        exchange.end_headers()
+        exchange.wfile.write(DATA)
+        exchange.close_connection = True
+
+    web.routes["/model.tar"] = without_length
+    error = refusal(fetch, web.url("/model.tar"), digest_of(DATA), source_limit_bytes=999)
+    assert told(error) == (Stalled, reasons.INSUFFICIENT_MEMORY)
+    assert "more than 999 bytes" in error.message
+    assert "Content-Length" in error.message
+    assert not (tmp_path / "fetched").exists()
+    assert fetch(web.url("/model.tar"), digest_of(DATA), source_limit_bytes=len(DATA)).path.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(("uri", "size"), [("pvc://models/large", 1200), ("pvc://models/large/a", 600)])
+def test_a_source_on_a_volume_that_is_too_large_for_the_job_is_not_copied(
+    quiet: Progress, tmp_path: Path, uri: str, size: int
+) -> None:
+    place = tmp_path / "claims" / "models" / "large"
+    place.mkdir(parents=True)
+    for name in ("a", "b"):
+        (place / name).write_bytes(bytes(600))
+
+    def take(limit: int) -> Fetched:
+        fetcher = Fetcher(RegistryAccess(), quiet, claims=tmp_path / "claims", source_limit_bytes=limit)
+        return fetcher.fetch(Source(uri), "source", tmp_path / "to", folder=True)
+
+    with pytest.raises(LargeSource) as info:
+        take(size - 1)
+    assert info.value.size_bytes == size
+    assert not (tmp_path / "to").exists()
+    assert take(size).path.exists()

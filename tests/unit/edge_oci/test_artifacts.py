@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from edge_oci import artifacts, images, manifests
 from edge_oci.client import Repository
 from edge_oci.descriptors import TITLE
 from edge_oci.errors import BlobTooLarge, DigestMismatch, InvalidContent
+from edgemodel.digest import digest_of
 from tests.unit.edge_oci.faulty import Change, FaultyProxy
 
 Open = Callable[..., Repository]
@@ -45,11 +47,14 @@ def test_equal_files_are_an_equal_artifact(registry: str, repository: Open, mode
 def test_several_files_come_back_by_name(registry: str, repository: Open, model: Path, tmp_path: Path) -> None:
     own = repository(registry)
     (tmp_path / "labels").write_text("cat\n")
-    artifacts.push_artifact(own, {"model": model, "labels": tmp_path / "labels"}, artifact_type=TYPE, tag="v1")
+    artifacts.push_artifact(own, {"model": model, "labels/names": tmp_path / "labels"}, artifact_type=TYPE, tag="v1")
     pulled = artifacts.pull_artifact(own, "v1", tmp_path / "out")
-    assert pulled == {"labels": tmp_path / "out/labels", "model": tmp_path / "out/model"}
-    assert pulled["labels"].read_text() == "cat\n"
-    with pytest.raises(InvalidContent, match=r"has 2 files \(labels, model\), want exactly one"):
+    assert {name: blob.digest for name, blob in pulled.items()} == {
+        "labels/names": digest_of(b"cat\n"),
+        "model": digest_of(b"weights"),
+    }
+    assert (tmp_path / "out/labels/names").read_text() == "cat\n"
+    with pytest.raises(InvalidContent, match=r"has 2 files \(labels/names, model\), want exactly one"):
         artifacts.pull_file(own, "v1", tmp_path / "one")
 
 
@@ -63,14 +68,43 @@ def test_what_is_too_large_is_not_begun(proxy: FaultyProxy, repository: Open, mo
     assert not proxy.seen("GET", "/blobs/")
 
 
-@pytest.mark.parametrize("title", ["../model", "/etc/passwd", "a/b", "..", ""])
+@pytest.mark.parametrize(
+    "title", ["../model", "/etc/passwd", "a/../b", "a//b", "./a", "a\\b", "a\nb", "..", "", "a" * 241]
+)
 def test_a_name_that_leads_elsewhere_is_refused(
     registry: str, repository: Open, model: Path, tmp_path: Path, title: str
 ) -> None:
     own = repository(registry)
     artifacts.push_artifact(own, {title: model}, artifact_type=TYPE, tag="v1")
-    with pytest.raises(InvalidContent, match="not a plain file name"):
+    with pytest.raises(InvalidContent, match=r"relative name|empty name|backslash|240 bytes"):
         artifacts.pull_artifact(own, "v1", tmp_path / "out")
+
+
+def test_a_file_that_is_the_folder_of_another_is_refused(
+    registry: str, repository: Open, model: Path, tmp_path: Path
+) -> None:
+    own = repository(registry)
+    artifacts.push_artifact(own, {"a": model, "a/b": model}, artifact_type=TYPE, tag="v1")
+    with pytest.raises(InvalidContent, match="'a' is a file, and the folder of 'a/b'"):
+        artifacts.pull_artifact(own, "v1", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        ({"annotations": {artifacts.MODEL_PACK_PATH: "onnx/model.onnx"}}, "onnx/model.onnx"),
+        ({"mediaType": "application/vnd.docker.ai.gguf.v3"}, f"{digest_of(b'weights').replace(':', '-')}.gguf"),
+    ],
+)
+def test_manifests_of_other_tools_name_their_files_too(
+    registry: str, repository: Open, model: Path, layer: dict[str, Any], name: str
+) -> None:
+    own = repository(registry)
+    pushed = artifacts.push_artifact(own, {"model": model}, artifact_type=TYPE)
+    content = manifests.get_manifest(own, pushed.digest).content
+    given = {**content["layers"][0], "annotations": {}, **layer}
+    manifests.put_manifest(own, content | {"layers": [given]}, tag="v1")
+    assert list(artifacts.files_of(own, "v1")) == [name]
 
 
 def test_two_files_of_one_name_are_refused(registry: str, repository: Open, model: Path, tmp_path: Path) -> None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import random
 import tarfile
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from edge_oci.layers import Compression, Directory, Entry, File, Symlink, tree, write_layer
+from edge_oci.layers import (
+    Compression,
+    Directory,
+    Entry,
+    File,
+    Symlink,
+    compression_for,
+    packed_bytes,
+    tree,
+    write_layer,
+)
 from edgemodel.digest import digest_of, digest_of_file
 
 
@@ -94,3 +105,14 @@ def test_a_tree_keeps_links_and_what_is_executable_and_no_other_mode(tmp_path: P
 def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="not a path inside an image"):
         write_layer({name: b""}, tmp_path / "layer")
+
+
+def test_what_hardly_gets_smaller_travels_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(random.Random(0).randbytes(300_000))
+    (tmp_path / "words").write_bytes(b"word " * 60_000)
+    (tmp_path / "empty").write_bytes(b"")
+    assert [compression_for(tmp_path / name, "zstd") for name in ("noise", "words")] == ["none", "zstd"]
+    for name in ("noise", "words", "empty"):
+        file = tmp_path / name
+        packed = write_layer({name: file}, tmp_path / "layer", compression=compression_for(file, "zstd"))
+        assert packed.size == pytest.approx(packed_bytes(file), abs=20 << 10)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_operator.decide.analysis import latency_edge
+from edge_operator.decide.analysis import objective_edge
 from edge_operator.objects.daemonset import daemonset, replay_secret
 from edge_operator.objects.network import network_policies
 from edge_runtime.tuning import Arena, Tuning
@@ -32,7 +32,7 @@ def test_a_server_has_a_bucket_edge_exactly_at_the_objective_that_it_is_judged_b
     told = environment(world)
     assert told[serving.LATENCY_OBJECTIVE_MILLISECONDS] == objective
     edge = settings.parse([], told).latency_objective_seconds
-    assert edge == latency_edge(world.observe().spec.analysis)
+    assert edge == objective_edge(world.observe().spec.analysis)
 
 
 def test_without_an_objective_a_server_gets_none() -> None:

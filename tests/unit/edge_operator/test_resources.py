@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge_operator import objects
 from edge_operator.decide.actions import StartPreflight
-from edge_operator.objects.resources import DEFAULTS, amount, with_defaults
+from edge_operator.decide.resources import DEFAULTS, amount, with_defaults
 from edge_operator.settings import from_environment
 from edgemodel.errors import Stalled
 from edgemodel.names import puller_of

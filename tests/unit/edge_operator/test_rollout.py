@@ -57,6 +57,18 @@ def test_another_pull_secret_is_rolled_out_with_the_same_artifacts() -> None:
     assert world.revisions[after].spec.variants == world.revisions[before].spec.variants
 
 
+def test_other_limits_of_a_generator_are_rolled_out_with_the_same_artifacts() -> None:
+    world = installed()
+    before = world.status["stableRevision"]
+    started = list(world.jobs_started)
+    world.change(serving={"generate": {"contextTokens": 4096, "sequences": 4}})
+    world.run(400)
+    after = world.status["stableRevision"]
+    assert (after, world.jobs_started) == (world.target(), started)
+    assert after != before
+    assert world.revisions[after].spec.variants == world.revisions[before].spec.variants
+
+
 def test_a_pull_secret_cures_a_rejected_candidate_without_a_retry_token() -> None:
     world = installed()
     world.new_source("b")
@@ -384,6 +396,7 @@ def on_trial_for_longer_than_the_node_ready_timeout() -> Simulation:
     return world
 
 
+@pytest.mark.slow
 def test_a_pod_of_the_candidate_that_is_evicted_has_time_to_come_back() -> None:
     world = on_trial_for_longer_than_the_node_ready_timeout()
     world.lose_pods("camera-1")

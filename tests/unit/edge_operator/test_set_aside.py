@@ -12,6 +12,8 @@ from edgemodel import reasons
 from edgemodel.toleration import Toleration, parse_toleration
 from tests.support.simulation import Simulation, model_spec
 
+pytestmark = pytest.mark.slow
+
 
 def installed(nodes: int = 3, **fields: Any) -> Simulation:
     world = Simulation.with_nodes(nodes, **fields)

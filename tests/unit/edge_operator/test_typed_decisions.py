@@ -12,12 +12,13 @@ OWN_KEYS = {
     "analysis/checks/accuracy.py": "the settings of a check are declared by name in the same file",
     "analysis/checks/error_rate.py": "the settings of a check are declared by name in the same file",
     "analysis/checks/golden_agreement.py": "the settings of a check are declared by name in the same file",
-    "analysis/checks/latency.py": "the settings of a check are declared by name in the same file",
     "analysis/checks/promql.py": "the settings of a check are declared by name in the same file",
+    "analysis/durations.py": "the settings of checks of times are declared by name in the same file",
     "analysis/evidence.py": "the letter e in a number as Python prints it",
     "measurement/plan.py": "the labels of series in Prometheus",
     "measurement/queries.py": "the label of each sum that one query returns",
     "measurement/series.py": "the labels of samples from Prometheus",
+    "resources.py": "the resources of a container are written alike in the spec, the chart and a pod",
     "artifact/allowed_images.py": "the slash in the name of an image",
 }
 """The files with string keys, and their meaning: none is a key of an object of the API server."""

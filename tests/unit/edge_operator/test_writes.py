@@ -24,6 +24,8 @@ from edgemodel.status import MAX_MESSAGE_LENGTH
 from edgemodel.version import VERSION
 from tests.support.simulation import Simulation, model_spec
 
+pytestmark = pytest.mark.slow
+
 
 def place(write: Write) -> int:
     """Returns the position of a write in a pass."""

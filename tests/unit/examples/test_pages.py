@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from examples.lab.ports import free_port
 from tests.support.pages import ROOT, Block, Terminal, blocks_of
 
 pytestmark = pytest.mark.slow
 
-FASHION_MNIST, MAGIKA = "examples/fashion-mnist/README.md", "examples/magika/README.md"
+FASHION_MNIST, MAGIKA, SMOLLM2 = (f"examples/{name}/README.md" for name in ("fashion-mnist", "magika", "smollm2"))
 SECONDS = 900
 """The time that a block may take."""
 
@@ -23,7 +24,9 @@ def terminal(folder: Path, start: Path) -> Iterator[Terminal]:
     """Yields a terminal in ``start`` in which the commands of this checkout are installed; its /tmp is ``folder``."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}", "START": str(start)}
-    with Terminal(folder, environment, {r"/tmp/": f"{folder}/"}) as opened:
+    port = free_port()
+    stands_for = {r"/tmp/": f"{folder}/", r":8080": f":{port}", r"edgemodel serve": f"edgemodel serve --port {port}"}
+    with Terminal(folder, environment, stands_for) as opened:
         opened.run(Block("start", 1, "", "sh", "cd $START\n", "", ""))
         yield opened
 
@@ -47,3 +50,11 @@ def test_magika_is_fetched_and_compressed_as_its_page_says(tmp_path: Path) -> No
         fetched, compressed = run(MAGIKA, opened)
     assert "sha256:" in fetched
     assert "| Pass | maxAccuracyDropPercent |" in compressed
+
+
+def test_smollm2_is_fetched_compressed_and_asked_as_its_page_says(tmp_path: Path) -> None:
+    with terminal(tmp_path, ROOT) as opened:
+        fetched, answered = run(SMOLLM2, opened)
+    assert "build/examples/smollm2/model" in fetched
+    assert "| Pass | maxPerplexityIncreasePercent |" in answered
+    assert "| Pass | minAgreementPercent |" in answered

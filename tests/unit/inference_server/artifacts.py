@@ -10,8 +10,10 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from edgemodel.artifact import ArtifactManifest, Golden
+from edgemodel.artifact import ArtifactFile, ArtifactManifest, Golden, digest_of_model
 from edgemodel.digest import digest_of
+from inference_server.models.artifact_files import manifest_of
+from tests.support.text_models import write_text_model
 
 MODEL = "tiny"
 FEATURES, CLASSES = 16, 4
@@ -166,17 +168,24 @@ def write(
     golden: Golden | None = None,
     arrays: Mapping[str, Any] | None = None,
     artifact_digest: str | None = None,
+    weights: Mapping[str, bytes] | None = None,
 ) -> Path:
+    """Writes an artifact, with files of ``weights`` beside the graph."""
     directory.mkdir(parents=True, exist_ok=True)
+    contents = {"model.onnx": model, **weights} if weights else {}
+    files = {name: ArtifactFile(digest_of(content), len(content)) for name, content in contents.items()}
+    for name, content in contents.items():
+        (directory / name).write_bytes(content)
     manifest = ArtifactManifest(
         model=MODEL,
         fingerprint="0123456789",
         variant="default",
         source_digest="sha256:" + "5" * 64,
-        artifact_digest=artifact_digest or digest_of(model),
+        artifact_digest=artifact_digest or (digest_of_model(files) if files else digest_of(model)),
         inputs=(),
         outputs=(),
         golden=golden,
+        files=files,
     )
     (directory / "model.onnx").write_bytes(model)
     (directory / "manifest.json").write_bytes(manifest.encode())
@@ -192,3 +201,10 @@ def write_mlp(directory: Path, *, items: int = 16, wrong: int = 0, min_percent: 
     scores[:wrong] = -scores[:wrong]
     golden = Golden(items=items, agreement="Argmax", tolerance=0.0, min_percent=min_percent)
     return write(directory, model, golden=golden, arrays={"input.x": inputs, "output.scores": scores})
+
+
+def write_text_artifact(directory: Path, said: str, **options: Any) -> Path:
+    """Writes a model that generates ``said``, as ``write_text_model`` does, with a manifest."""
+    folder = write_text_model(directory, said, **options)
+    (folder / "manifest.json").write_bytes(manifest_of(folder).encode())
+    return folder

@@ -28,6 +28,8 @@ IDENTITY = {
     serving.NODE: "node-1",
 }
 DEADLINE_SECONDS = 30.0
+AS_IN_THE_IMAGE = "tests.unit.inference_server.as_in_the_image"
+"""The module that runs another one with what the image has."""
 
 
 @dataclass(frozen=True)

@@ -350,3 +350,24 @@ def test_every_message_is_as_published(tmp_path: Path) -> None:
             f".{other.output_type.full_name}",
         )
     assert compared > 100
+
+
+def test_nobody_without_a_key_is_served(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("secret")
+    directory = artifacts.write_mlp(tmp_path / "m")
+    given = InferInput("x", [1, artifacts.FEATURES], "FP32")
+    given.set_data_from_numpy(artifacts.samples(1))
+    with (
+        serving_process(directory, "--grpc-port", "0", "--api-key-file", str(keys)) as server,
+        InferenceServerClient(address(server)) as client,
+    ):
+        assert client.is_server_live()
+        for headers in (None, {"authorization": "Bearer other"}):
+            for ask in (lambda shown: client.infer("tiny", [given], headers=shown), client.get_server_metadata):
+                with pytest.raises(InferenceServerException) as raised:
+                    ask(headers)
+                assert raised.value.status() == "StatusCode.UNAUTHENTICATED"
+        shown = {"authorization": "Bearer secret"}
+        assert client.infer("tiny", [given], headers=shown).as_numpy("scores") is not None
+        assert client.get_server_metadata(shown).name == "edgemodel"

@@ -300,6 +300,7 @@ def test_generated_requests_get_the_same_answer_through_every_listener(servers: 
     assert min(codes.values()) >= 5, codes
 
 
+@pytest.mark.slow
 def test_only_the_service_counts_infer_requests() -> None:
     """The rule holds for every listener, and for every end of a request."""
     folder = REPOSITORY / "inference_server"

@@ -46,13 +46,29 @@ def test_every_answer_is_as_described(description: Any, mode: GenerationMode) ->
 def test_every_route_is_described() -> None:
     described = {path.format(model="m", version="v") for path in openapi.document()["paths"]}
     assert all(routes.find(path) for path in described)
-    rooms = ("", "/ready", "/config", "/stats", "/example", "/infer", "/feedback")
+    rooms = ("", "/ready", "/config", "/stats", "/example", "/infer", "/feedback", "/generate", "/generate_stream")
     wanted = {f"/v2/models/m{version}{room}" for version in ("", "/versions/v") for room in rooms}
     wanted |= {f"/v2/repository/models/m/{action}" for action in ("load", "unload")}
     assert described == wanted | {
         "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models", "/v2/models/stats", "/v2/repository/index",
-        "/metrics",
+        "/metrics", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/models/m",
     }  # fmt: skip
+
+
+def test_a_key_is_described_where_one_is_needed() -> None:
+    assert "securitySchemes" not in openapi.document()["components"]
+    document = openapi.document(needs_key=True)
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    operations = {
+        (path, method): operation
+        for path, found in document["paths"].items()
+        for method, operation in found.items()
+        if method != "parameters"
+    }
+    open_ones = {path for (path, _), operation in operations.items() if "security" not in operation}
+    assert open_ones == {"/v2/health/live", "/v2/health/ready", "/metrics"}
+    assert all(("401" in operation["responses"]) == ("security" in operation) for operation in operations.values())
+    assert "$ref" in operations["/v1/models", "get"]["responses"]["401"]
 
 
 def test_the_answers_of_a_real_model_are_as_described(mlp_server: RunningServer, description: Any) -> None:

@@ -17,21 +17,9 @@ from inference_server.models.loading import load, read_manifest
 from inference_server.models.selftest import golden_feeds
 from inference_server.preflight import MAX_RUNS, MEASURED_SECONDS, MIN_RUNS, WARM_UP_RUNS, WARM_UP_SECONDS, time_runs
 from tests.unit.inference_server import artifacts
-from tests.unit.inference_server.processes import REPOSITORY
-from tests.unit.inference_server.test_imports import LEFT_OUT
+from tests.unit.inference_server.processes import AS_IN_THE_IMAGE, REPOSITORY
 
 pytestmark = pytest.mark.slow
-
-EMPTY = ("numpy.random", "numpy.fft", "numpy.ma", "numpy.polynomial")
-"""The modules that the image omits from numpy and that are loaded on demand: they exist, but are empty."""
-
-
-AS_IN_THE_IMAGE = f"""
-import runpy, sys, types
-sys.modules.update(dict.fromkeys({LEFT_OUT!r}))
-sys.modules.update((name, types.ModuleType(name)) for name in {EMPTY!r})
-runpy.run_module("inference_server.preflight", run_name="__main__", alter_sys=True)
-"""
 
 
 def run_preflight(directory: Path, tmp_path: Path) -> tuple[int, preflight_report.PreflightReport]:
@@ -39,7 +27,7 @@ def run_preflight(directory: Path, tmp_path: Path) -> tuple[int, preflight_repor
     log = tmp_path / "termination-log"
     log.touch()
     done = subprocess.run(
-        [sys.executable, "-c", AS_IN_THE_IMAGE, "--termination-log", str(log)],
+        [sys.executable, "-m", AS_IN_THE_IMAGE, "inference_server.preflight", "--termination-log", str(log)],
         env={
             serving.MODEL_DIRECTORY: str(directory),
             "PYTHONPATH": f"{REPOSITORY / 'operator'}:{REPOSITORY}",

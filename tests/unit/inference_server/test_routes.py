@@ -23,6 +23,14 @@ ROUTES = {
     "/v2/models/m/infer": Route(Endpoint.INFER, "m"),
     "/v2/models/m/feedback": Route(Endpoint.FEEDBACK, "m"),
     "/v2/models/m/replay": Route(Endpoint.REPLAY, "m"),
+    "/v2/models/m/generate": Route(Endpoint.GENERATE, "m"),
+    "/v2/models/m/generate_stream": Route(Endpoint.GENERATE_STREAM, "m"),
+    "/v1/chat/completions": Route(Endpoint.CHAT),
+    "/v1/completions": Route(Endpoint.COMPLETION),
+    "/v1/models": Route(Endpoint.OPENAI_MODELS),
+    "/v1/models/m": Route(Endpoint.OPENAI_MODEL, "m"),
+    "/v1/embeddings": Route(Endpoint.EMBEDDING),
+    "/openai/v1/models": Route(Endpoint.OPENAI_MODELS),
 }
 
 
@@ -73,4 +81,5 @@ def test_another_path_has_no_route(path: str) -> None:
 @pytest.mark.parametrize("endpoint", Endpoint)
 def test_what_changes_or_computes_something_takes_post_only(endpoint: Endpoint) -> None:
     posts = {Endpoint.INFER, Endpoint.FEEDBACK, Endpoint.INDEX, Endpoint.LOAD, Endpoint.UNLOAD}
+    posts |= {Endpoint.GENERATE, Endpoint.GENERATE_STREAM, Endpoint.CHAT, Endpoint.COMPLETION, Endpoint.EMBEDDING}
     assert Route(endpoint).allowed == (("POST",) if endpoint in posts else ("GET", "HEAD"))

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from edge_compressor.datasets import PROBABLE, Dataset, holds_whole_numbers
+from edge_compressor.datasets import PADDING, PROBABLE, Dataset, holds_whole_numbers
 from edge_compressor.evaluation import bootstrap
 from edge_compressor.evaluation.class_scores import FIGURES, doubt_about_classes, scores
 from edge_compressor.evaluation.labels import has_steps, with_whole_numbers
 from edge_compressor.evaluation.result import Evaluation, ratio
-from edge_compressor.evaluation.task import PADDING, Answers, Claim, Outputs, TaskType, first, invalid, labels
+from edge_compressor.evaluation.task import Answers, Claim, Outputs, TaskType, first, invalid, labels
 from edge_runtime.datatypes import Array
 
 

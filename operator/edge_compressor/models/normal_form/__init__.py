@@ -12,6 +12,8 @@ from typing import Final
 
 import onnx
 
+from edge_compressor.models import weight_files
+from edge_compressor.models.normal_form.caches import fix_caches
 from edge_compressor.models.normal_form.constants import store_constants
 from edge_compressor.models.normal_form.declared_weights import undeclare_weights
 from edge_compressor.models.normal_form.domains import drop_unused_domains, order_domains
@@ -35,6 +37,7 @@ from edge_compressor.models.normal_form.sparse import make_dense
 from edge_compressor.models.normal_form.stored import lay_weights_open
 from edge_compressor.models.normal_form.suffixes import free_suffixes
 from edge_compressor.models.normal_form.tied import untie_weights
+from edge_compressor.models.onnx_model import MAX_BYTES
 from edgemodel import reasons
 from edgemodel.errors import Stalled
 
@@ -55,6 +58,7 @@ PASSES: Final[tuple[Pass, ...]] = (
     store_constants,
     undeclare_weights,
     declare_shapes,
+    fix_caches,
 )
 """The passes over every graph that is loaded, in this order."""
 
@@ -85,17 +89,21 @@ class InOrder:
 
 
 def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder:
-    """Returns the model at ``path`` in its normal form, in a new file in ``folder`` if something had to change.
+    """Returns the model at ``path`` in its normal form, in a new file if something had to change.
+
+    That file is in ``folder``, or beside the files of its weights if it has any.
 
     Raises Stalled with ``reason``, naming ``what`` it is, for what cannot be normalized.
     """
-    model = onnx.load(path)
+    model = weight_files.load_graph(path)
     try:
         changes = _run(PASSES, model)
     except OutOfOrder as error:
         raise Stalled(reason, f"{what}: {error}") from error
     if not changes:
         return InOrder(path, ())
+    if any(map(weight_files.is_outside, weight_files.stored_tensors(model))):
+        folder = path.parent  # where its weights are
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, folder / "in-order.onnx")
     return InOrder(folder / "in-order.onnx", tuple(changes))
@@ -104,26 +112,58 @@ def put_in_order(path: Path, folder: Path, *, what: str, reason: str) -> InOrder
 def sort_file(path: Path) -> Path:
     """Sorts the nodes of the model at ``path`` in place, and adds missing operator sets, because quantizers ignore what
     bodies of If, Loop and Scan read and use."""
-    model = onnx.load(path)
+    model = weight_files.load_graph(path)
     if sort_nodes(model) + order_domains(model):
         onnx.save(model, path)
     return path
 
 
 def load(path: Path) -> onnx.ModelProto:
-    """Returns the model at ``path`` in its normal form, which answers as the file does.
+    """Returns the model at ``path`` in its normal form, which answers as the file does, with all weights in memory.
 
-    Raises Stalled(StepFailed) for what cannot be put in order.
+    Raises Stalled(StepFailed) for what cannot be put in order, and for more weights than one model in memory may have.
     """
-    model = onnx.load(path)
+    model = weight_files.load_graph(path)
+    bring_inside(model, path.parent)
     _run_or_fail(PASSES, model)
     return model
 
 
-def load_with_weights(path: Path) -> onnx.ModelProto:
-    """Returns the model as ``load`` does, with all stored weights as the tensors that its nodes read."""
-    model = load(path)
-    _run_or_fail((lay_weights_open,), model)
+def bring_inside(model: onnx.ModelProto, folder: Path) -> None:
+    """Reads all weights that lie in files of ``folder``. Raises Stalled(StepFailed) for more than one model in memory
+    may have."""
+    outside = [one for one in weight_files.stored_tensors(model) if weight_files.is_outside(one)]
+    size = sum(map(weight_files.size_bytes, weight_files.stored_tensors(model)))
+    if outside and size > MAX_BYTES:
+        message = f"the model has {size} bytes of weights, and this step takes at most {MAX_BYTES} bytes"
+        raise Stalled(reasons.STEP_FAILED, f"{message}: leave it out")
+    for tensor in outside:
+        weight_files.bring_inside(tensor, folder)
+
+
+def load_shapes(path: Path, *, with_weights: bool = False) -> onnx.ModelProto:
+    """Returns the model in its normal form for those who read shapes and small constants: large weights in other files
+    stay there.
+
+    ``with_weights``: weights inside the file are as ``load_with_weights`` returns them. Raises as ``load``.
+    """
+    model = weight_files.load_graph(path)
+    _run_or_fail(PASSES, model)
+    if with_weights and not any(map(weight_files.is_outside, weight_files.stored_tensors(model))):
+        _run_or_fail((lay_weights_open,), model)
+    return model
+
+
+def load_with_weights(path: Path, *, outside: bool = False) -> onnx.ModelProto:
+    """Returns the model as ``load`` does, with all stored weights as the tensors that its nodes read.
+
+    ``outside``: large weights in other files stay there, so that the model may have any size.
+    """
+    model = load_shapes(path) if outside else load(path)
+    try:
+        lay_weights_open(model, path.parent)
+    except OutOfOrder as error:
+        raise Stalled(reasons.STEP_FAILED, str(error)) from error
     return model
 
 

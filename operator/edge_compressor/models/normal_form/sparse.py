@@ -8,6 +8,7 @@ import onnx.numpy_helper
 
 from edge_compressor.models.normal_form.refusal import counted
 from edge_compressor.models.onnx_model import MAX_BYTES
+from edge_compressor.models.weight_files import is_outside
 from edge_runtime.datatypes import Array
 
 
@@ -26,7 +27,9 @@ def make_dense(model: onnx.ModelProto) -> list[str]:
 
 
 def dense(sparse: onnx.SparseTensorProto) -> Array | None:
-    """Returns the tensor with its zeros; None if it would be too large."""
+    """Returns the tensor with its zeros; None if it would be too large, or lies in another file."""
+    if is_outside(sparse.values) or is_outside(sparse.indices):
+        return None
     values = np.asarray(onnx.numpy_helper.to_array(sparse.values))
     shape = tuple(int(size) for size in sparse.dims)
     if math.prod(shape) * values.itemsize > MAX_BYTES:

@@ -1,6 +1,7 @@
 """Weights that are stored in another form than they are used: smaller, transposed, or behind a table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -8,14 +9,17 @@ import onnx
 import onnx.numpy_helper
 
 from edge_compressor.models.graph import drop_unread, set_nodes
+from edge_compressor.models.weight_files import values_of
 from edge_runtime.datatypes import Array
 
 _MAX_GROWTH: Final = 4
 """The largest growth in bytes of a tensor that is computed from stored ones; more is an expansion, not a weight."""
 
 
-def lay_weights_open(model: onnx.ModelProto) -> list[str]:
+def lay_weights_open(model: onnx.ModelProto, folder: Path = Path()) -> list[str]:
     """Computes weights from stored tensors, and makes them initializers, which readers look for.
+
+    Tensors may lie in files of ``folder``; what is computed from them lies in the graph.
 
     Some exporters leave a Transpose or a Reshape between a weight and its reader; Convert and ClusterWeights store
     weights in a smaller form, behind a Cast from float16 or a Gather from a codebook, and Auto as int8 with scales.
@@ -25,7 +29,7 @@ def lay_weights_open(model: onnx.ModelProto) -> list[str]:
     stored = {tensor.name: tensor for tensor in graph.initializer}
     kept, computed = [], False
     for node in graph.node:
-        values = None if set(node.output) & outputs else _computed(node, stored)
+        values = None if set(node.output) & outputs else _computed(node, stored, folder)
         if values is None:
             kept.append(node)
             continue
@@ -39,11 +43,17 @@ def lay_weights_open(model: onnx.ModelProto) -> list[str]:
     return []
 
 
-def _computed(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> Array | None:
+def _computed(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto], folder: Path) -> Array | None:
     """Returns the output of ``node``; None unless all its inputs are stored and it is one of few operators."""
     if node.domain or node.op_type not in _OPERATORS or not all(name in stored for name in node.input):
         return None
-    inputs = [np.asarray(onnx.numpy_helper.to_array(stored[name])) for name in node.input]
+    return computed(node, [values_of(stored[name], folder) for name in node.input])
+
+
+def computed(node: onnx.NodeProto, inputs: Sequence[Array]) -> Array | None:
+    """Returns the output of ``node`` for constant ``inputs``; None for an operator that lays no weight open."""
+    if node.domain or node.op_type not in _OPERATORS:
+        return None
     attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
     if any(array.dtype.kind not in "fiub" for array in inputs):
         return None

@@ -17,6 +17,16 @@ from edgemodel.verdict import Verdict
 RuleT = TypeVar("RuleT")
 
 
+@dataclass(frozen=True)
+class Objective(Generic[RuleT]):
+    """A duration at which a histogram of the servers needs a bucket edge, so that requests beyond it are counted."""
+
+    metric: str
+    """The name of the histogram."""
+    seconds: Callable[[RuleT], float | None]
+    """A function that returns the duration; None: the check has no objective."""
+
+
 class Constraint(NamedTuple):
     """A CEL rule for the settings of one check, and the message for a manifest that breaks it."""
 
@@ -47,9 +57,8 @@ class CheckType(Generic[RuleT]):
     """True if each variant is judged separately; False if all nodes are judged together."""
     statistical: bool = False
     """True if the check can fail by chance, so that it gets a share of ``ALPHA``."""
-    latency_edge: Callable[[RuleT], float | None] | None = None
-    """A function that returns a duration in seconds that must be a bucket edge of the servers' histogram; None: no such
-    duration."""
+    objective: "Objective[RuleT] | None" = None
+    """A duration that must be a bucket edge of a histogram of the servers; None: no such duration."""
     settings_doc: str = ""
     """The description of the settings object for ``kubectl explain``."""
     constraints: tuple[Constraint, ...] = ()
@@ -83,7 +92,8 @@ class PlannedCheck:
         """The user's query of this check; None for a type without one."""
         return None if self.type.query is None else self.type.query(self.rule)
 
-    @property
-    def latency_edge(self) -> float | None:
-        """A duration in seconds that must be a bucket edge of the servers' histogram; None: no such duration."""
-        return None if self.type.latency_edge is None else self.type.latency_edge(self.rule)
+    def edge_of(self, metric: str) -> float | None:
+        """Returns the duration in seconds that must be a bucket edge of the histogram ``metric``; None: no such
+        duration."""
+        objective = self.type.objective
+        return objective.seconds(self.rule) if objective is not None and objective.metric == metric else None

@@ -53,7 +53,7 @@ def _slowdown(at_most: tuple[tuple[float, int], ...], max_slowdown: float) -> Be
         return None
     edge = at_most[place][0]
     bad, drifted, slowed = (beyond(at_most, edge / factor) for factor in (1.0, 1 + drift, 1 + max_slowdown))
-    allowance = max(_odds((drifted + 1) / (total + 2)) / _odds((bad + 1) / (total + 2)), 1.0)
+    allowance = max(odds((drifted + 1) / (total + 2)) / odds((bad + 1) / (total + 2)), 1.0)
     return Before(bad, total, max((slowed - bad) / total, MIN_STEP), edge, allowance)
 
 
@@ -67,14 +67,15 @@ def slowdown(durations: Mapping[float, int], max_slowdown: float) -> Before | No
     return _slowdown(tuple(sorted(durations.items())), max_slowdown)
 
 
-def _odds(share: float) -> float:
+def odds(share: float) -> float:
+    """Returns the odds of ``share``, which is below 1."""
     return share / (1 - share)
 
 
 def times_odds(share: float, factor: float) -> float:
     """Returns the share with ``factor`` times the odds of ``share``, which is at most MAX_SHARE, as the result is."""
-    odds = factor * _odds(min(share, MAX_SHARE))
-    return min(odds / (1 + odds), MAX_SHARE)
+    grown = factor * odds(min(share, MAX_SHARE))
+    return min(grown / (1 + grown), MAX_SHARE)
 
 
 def beyond(at_most: Sequence[tuple[float, int]], seconds: float) -> float:

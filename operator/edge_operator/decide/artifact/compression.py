@@ -14,10 +14,11 @@ from edge_operator.decide.artifact.new_revision import record_published, record_
 from edge_operator.decide.artifact.server_build import current_server, is_on_current_server
 from edge_operator.decide.artifact.target import newest_usable_twin, target_name, twins_of_target
 from edge_operator.decide.observation import CompressionJob, Observation, Revision
+from edge_operator.decide.placement.room import no_room_for_job
 from edge_operator.decide.refused_pods import COMPRESSION_RESOURCES, explain, explain_pull
 from edgemodel import reasons
 from edgemodel.names import short_hash
-from edgemodel.report import Published
+from edgemodel.report import Failed, Published
 from edgemodel.verdict import CheckResult
 
 MAX_UNEXPLAINED_ATTEMPTS = 3
@@ -132,22 +133,27 @@ def _overdue(job: CompressionJob, deadline: timedelta, now: datetime) -> tuple[s
     return f"; {what}: kubectl describe job {job.name} says why", None
 
 
-def _start(jobs: _Jobs, attempt: int, why: str) -> Artifact:
+def _start(jobs: _Jobs, attempt: int, why: str, source_bytes: int | None = None) -> Artifact:
     """Returns the start of another Job, which takes the place of all earlier ones."""
     if refused := refusal(jobs.observation):
         return Artifact(None, reasons.CONVERTER_NOT_ALLOWED, refused, stalled=True, actions=jobs.delete_others())
-    start = StartJob(f"{jobs.prefix}{attempt}", attempt, jobs.observation.spec)
+    if source_bytes is not None and (lacking := no_room_for_job(jobs.observation, source_bytes)):
+        return Artifact(None, reasons.INSUFFICIENT_MEMORY, lacking, stalled=True, actions=jobs.delete_others())
+    start = StartJob(f"{jobs.prefix}{attempt}", attempt, jobs.observation.spec, source_bytes)
     older = (DeleteJob(job.name) for job in jobs.present)
     return Artifact(None, reasons.COMPRESSING, why, actions=(*jobs.delete_others(), start, *older))
 
 
 def _after_failure(jobs: _Jobs, job: CompressionJob, ended: datetime, now: datetime) -> Artifact:
     reason, message, transient, checks = _why(job)
+    larger = job.report.source_size_bytes if isinstance(job.report, Failed) else None
+    if larger is not None:
+        return _start(jobs, job.attempt + 1, f"trying again with memory and disk for {larger} bytes", larger)
     if not transient:
         return Artifact(None, reason, message, stalled=True, actions=jobs.delete_others(), checks=checks)
     delay = min(RETRY_FIRST * 2 ** min(job.attempt - 1, 10), RETRY_LONGEST)
     if now >= ended + delay:
-        return _start(jobs, job.attempt + 1, f"trying again after {reason}: {message}")
+        return _start(jobs, job.attempt + 1, f"trying again after {reason}: {message}", job.source_bytes)
     text = f"{message} (attempt {job.attempt}; next try {delay.total_seconds():.0f} s after it ended)"
     return Artifact(None, reason, text, actions=jobs.delete_others(), wake_at=ended + delay)
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_operator.decide.actions import RecordRevision
-from edge_operator.decide.analysis import latency_edge
+from edge_operator.decide.analysis import objective_edge
 from edge_operator.decide.observation import Observation, Revision
+from edgemodel import metrics
+from edgemodel.analysis import Analysis
 from edgemodel.caller_signature import CallerSignature
 from edgemodel.compression_request import Source
 from edgemodel.report import ArtifactReport, Published
@@ -56,7 +58,7 @@ def _revision_spec(
     """
     spec, request = observation.spec, observation.spec.request
     steps = {recipe.variant: recipe.steps for recipe in request.recipes}
-    replay, objective = spec.serving.shadow_replay_max_requests, latency_edge(spec.analysis)
+    replay = spec.serving.shadow_replay_max_requests
     return RevisionSpec(
         model=observation.name,
         spec_hash=spec.revision_hash,
@@ -84,12 +86,25 @@ def _revision_spec(
             tuning=spec.serving.tuning,
             shadow_replay=ShadowReplay(replay) if replay else None,
             warm_up_seconds=spec.serving.warm_up_seconds,
+            generate=spec.serving.generate,
+            api_key_secret_ref=spec.serving.api_key_secret_ref,
+            weights=spec.serving.weights,
             tolerations=spec.tolerations,
             image_pull_secrets=spec.image_pull_secrets,
-            # The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
-            latency_objective_milliseconds=f"{1000 * objective:.10g}" if objective is not None else None,
+            latency_objective_milliseconds=_objective(spec.analysis, metrics.DURATION_SECONDS),
+            first_token_objective_milliseconds=_objective(spec.analysis, metrics.FIRST_TOKEN_SECONDS),
+            inter_token_objective_milliseconds=_objective(spec.analysis, metrics.INTER_TOKEN_SECONDS),
         ),
     )
+
+
+def _objective(analysis: Analysis, metric: str) -> str | None:
+    """Returns the objective for ``metric`` in milliseconds.
+
+    The schema allows 8 digits; all 17 of a float would show what dividing by 1000 has rounded.
+    """
+    seconds = objective_edge(analysis, metric)
+    return f"{1000 * seconds:.10g}" if seconds is not None else None
 
 
 def _source(source: Source, made: _SourceMade) -> RevisionSource:

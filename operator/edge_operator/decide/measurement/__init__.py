@@ -10,6 +10,7 @@ from edge_operator.decide.measurement.series import (
     Minutes,
     Sample,
     Series,
+    StratifiedHistogram,
     merge,
     of_warm_up,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Samples",
     "Series",
     "Span",
+    "StratifiedHistogram",
     "Window",
     "merge",
     "of_warm_up",

@@ -49,17 +49,18 @@ def counted_in_all(selector: str, label: str, seconds: int) -> str:
     return f"sum by (node, {label}) ({largest})"
 
 
-def sums_over_minutes(selector: str, total_selector: str, label: str, seconds: int) -> str:
+def sums_over_minutes(selector: str, total_selector: str, label: str, seconds: int, apart: str = "") -> str:
     """Returns the query for sums over the minutes of the last ``seconds``, by node and ``label``; over at most
-    MAX_MINUTES of them, evenly spaced.
+    MAX_MINUTES of them, evenly spaced. ``apart`` is another label of the series, over whose values the sums are.
 
     With ``k`` counted in a minute by node and ``label``, and ``n`` by the node in all that ``total_selector`` selects,
     the samples of label ``sum`` are the sums of ``k``, ``k k`` and ``k n``, and those of ``n`` and ``n n`` by node
     alone. A process does not count in its first minute.
     """
     every = MINUTE * ceil(max(seconds, 1) / (MAX_MINUTES * MINUTE))
-    counted = f"sum by (node, {label}) ({_grown(selector, f'node, {label}')})"
-    total = f"sum by (node) ({_grown(total_selector, f'node, {label}')})"
+    kept = f"node, {label}, {apart}" if apart else f"node, {label}"
+    counted = f"sum by (node, {label}) ({_grown(selector, kept)})"
+    total = f"sum by (node) ({_grown(total_selector, kept)})"
     sums = {
         "k": counted,
         "kk": f"({counted}) ^ 2",

@@ -51,7 +51,7 @@ class Counts:
 
 
 class Series(Protocol):
-    """A series that checks read; ``Counter``, ``Histogram`` and ``Gauge`` are its kinds."""
+    """A series that checks read; ``Counter``, ``Histogram``, ``StratifiedHistogram`` and ``Gauge`` are its kinds."""
 
     @property
     def metric(self) -> str:
@@ -149,17 +149,69 @@ class Histogram:
 
     def merge(self, values: Sequence[Values]) -> Values:
         """Adds up the counts at the edges that all nodes have."""
-        observed = [item for item in values if item]
-        edges = set.intersection(*map(set, observed)) if observed else set()
-        return {edge: sum(item[edge] for item in observed) for edge in edges}
+        return _merged(values)
+
+
+@dataclass(frozen=True)
+class StratifiedHistogram:
+    """A cumulative histogram with a label that keeps unlike observations apart, such as prompts of unlike length."""
+
+    metric: str
+    stratum: str
+    """The name of the label."""
+    warm_up: bool = False
+    """True: what processes observed in their warm-up; False: what they observed after it."""
+
+    @property
+    def whole(self) -> Histogram:
+        """The histogram of all observations together."""
+        return Histogram(self.metric, self.warm_up)
+
+    def of(self, counts: Counts) -> Mapping[str, Mapping[float, int]]:
+        """Returns the cumulative counts by upper edge, by stratum; empty if nothing was observed."""
+        return counts.values.get(self, {})
+
+    def query(self, span: Span) -> str | None:
+        """Returns the query for the growth of each bucket in ``span``, by node and stratum; None for the present."""
+        labels = _selected(span, self.warm_up)
+        selector = queries.select(f"{self.metric}_bucket", labels, span.sampled_nodes)
+        return _counted(selector, f"{self.stratum}, le", span, self.warm_up)
+
+    def read(self, answer: Iterable[Sample]) -> Read:
+        """Returns the cumulative counts by upper edge, by stratum; nodes whose buckets contradict each other are
+        named."""
+        read = Read()
+        for sample in answer:
+            problem = impossible(sample.value)
+            if problem is not None:
+                read.contradictory[sample.node] = problem
+                continue
+            buckets = read.values[sample.node].setdefault(sample.labels.get(self.stratum, ""), {})
+            buckets[_edge(sample.labels.get("le", ""))] = round(sample.value)
+        for node, strata in read.values.items():
+            problem = next((why for buckets in strata.values() if (why := _contradiction(buckets))), None)
+            if problem is not None:
+                read.contradictory[node] = problem
+        return read
+
+    def merge(self, values: Sequence[Values]) -> Values:
+        """Adds up the counts of each stratum at the edges that all nodes have."""
+        strata = dict.fromkeys(stratum for item in values for stratum in item)
+        return {stratum: _merged([item[stratum] for item in values if stratum in item]) for stratum in strata}
+
+
+def _merged(histograms: Iterable[Values]) -> Values:
+    observed = [item for item in histograms if item]
+    edges = set.intersection(*map(set, observed)) if observed else set()
+    return {edge: sum(item[edge] for item in observed) for edge in edges}
 
 
 @dataclass(frozen=True)
 class Minutes:
     """The sums over the minutes of the baseline of a counter's or histogram's counts, from which the dispersion of
-    requests follows."""
+    requests follows; strata are counted together."""
 
-    of: Counter | Histogram
+    of: Counter | Histogram | StratifiedHistogram
 
     @property
     def metric(self) -> str:
@@ -171,13 +223,14 @@ class Minutes:
         if span.window is not Window.BASELINE:
             return None
         labels = _selected(span, self.of.warm_up)
-        if isinstance(self.of, Histogram):
+        apart = self.of.stratum if isinstance(self.of, StratifiedHistogram) else ""
+        if not isinstance(self.of, Counter):
             metric, label, nodes = f"{self.of.metric}_bucket", "le", span.sampled_nodes
             total = queries.select(metric, {**labels, "le": "+Inf"}, nodes)
         else:
             metric, label, nodes = self.of.metric, self.of.label, ()
             total = queries.select(metric, labels, more=f"{label}=~{queries.quote('|'.join(self.of.counted))}")
-        return queries.sums_over_minutes(queries.select(metric, labels, nodes), total, label, span.seconds)
+        return queries.sums_over_minutes(queries.select(metric, labels, nodes), total, label, span.seconds, apart)
 
     def read(self, answer: Iterable[Sample]) -> Read:
         """Returns Moments by value of the label: the outcome of a counter, the edge of a histogram; a number that is
@@ -188,7 +241,7 @@ class Minutes:
             if not isfinite(sample.value) or sample.value < 0:
                 unknown.add(sample.node)
                 continue
-            name, is_edge = sample.labels.get("sum", ""), isinstance(self.of, Histogram)
+            name, is_edge = sample.labels.get("sum", ""), not isinstance(self.of, Counter)
             value = "" if name in ("n", "nn") else sample.labels.get("le" if is_edge else self._label, "")
             sums[sample.node][_edge(value) if is_edge and value else value][name] = sample.value
         read = Read()
@@ -270,13 +323,15 @@ def of_warm_up(counts: Counts) -> Counts:
     found: dict[Series, Values] = {
         _after_warm_up(series): values
         for series, values in counts.values.items()
-        if isinstance(series, Counter | Histogram) and series.warm_up
+        if isinstance(series, Counter | Histogram | StratifiedHistogram) and series.warm_up
     }
     return Counts(counts.node, found)
 
 
 @cache
-def _after_warm_up(series: Counter | Histogram) -> Counter | Histogram:
+def _after_warm_up(
+    series: Counter | Histogram | StratifiedHistogram,
+) -> Counter | Histogram | StratifiedHistogram:
     return replace(series, warm_up=False)
 
 

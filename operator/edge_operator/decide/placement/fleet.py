@@ -144,7 +144,8 @@ class Fleet:
         lost = self.observation.pods_lost.get((node.name, revision, variant), sent_at)
         pods = pods_of(self.observation, node.name, revision, variant)
         opened = self.observation.opened_since.get(node.name)
-        return Assignment(node, revision, variant, pods, max(sent_at, lost), opened)
+        startable = [time for pod in pods if (time := self.observation.startable_since.get(pod.name)) is not None]
+        return Assignment(node, revision, variant, pods, max(sent_at, lost), opened, max(startable, default=None))
 
     def is_set_aside(self, revision: str, placed: Placed) -> bool:
         """Returns whether no pod of ``revision``, by its own tolerations, can be created on the node."""
@@ -154,15 +155,16 @@ class Fleet:
         return bool(why_set_aside(placed.node, record.spec.serving.tolerations))
 
     def refusal(self, revision: str, placed: Placed) -> Refusal | None:
-        """Returns why no pod of ``revision``, or of its puller, is created on the node that was sent it, if that is
-        known."""
+        """Returns why no pod of ``revision``, or of its puller, is created on the node that was sent it, or can start
+        there, if that is known."""
         if not self.observation.refusals:
             return None
         variant = self.variant(revision, placed)
         if not self.pinned(revision, placed):
             variant = puller_of(variant)
-        if pods_of(self.observation, placed.node.name, revision, variant):
-            return None
+        if pods := pods_of(self.observation, placed.node.name, revision, variant):
+            of_pods = (self.observation.refusals.get(("Pod", pod.name)) for pod in pods)
+            return next((item for item in of_pods if item is not None and item.keeps_from_starting), None)
         return self.observation.refusals.get(("DaemonSet", daemonset_name(revision, variant)))
 
     def has_pod(self, revision: str, placed: Placed) -> bool:

@@ -38,14 +38,16 @@ class Assignment:
     """The time since which the node has no such pod, if it has none."""
     opened_since: datetime | None = None
     """The time at which the node's taints or its cordon last changed, if that was observed."""
+    startable_since: datetime | None = None
+    """The time since which nothing keeps the newest pod from starting, if something did."""
 
     def waits_since(self, now: datetime) -> datetime | None:
         """Returns since when the node does not serve the revision; None while it does.
 
         A node that drops off the network has as long to come back as a pod has to start; so has a node that the API
         server does not know of because it was away itself. A pod that served and stopped has as long as a new one, and
-        so has one whose node has just come back, or is no longer set aside. The node's clock, which may be wrong, says
-        when it came back: times in the future are ignored.
+        so has one whose node has just come back, or is no longer set aside, and one whose Secret was missing. The
+        node's clock, which may be wrong, says when it came back: times in the future are ignored.
         """
         if not self.node.online:
             return min(self.node.offline_since or now, now)
@@ -53,7 +55,8 @@ class Assignment:
             return None
         pod = self.newest
         begun = self.podless_since if pod is None else pod.created
-        later = (self.node.online_since, self.opened_since, pod.unready_since if pod is not None else None)
+        unready = pod.unready_since if pod is not None else None
+        later = (self.node.online_since, self.opened_since, self.startable_since, unready)
         return max([begun, *(time for time in later if time is not None and time <= now)])
 
     @property
@@ -87,7 +90,8 @@ def next_failure_at(assignments: Iterable[Assignment], deadline: timedelta, time
 def failure(assignment: Assignment, deadline: timedelta, timers: Timers) -> NodeFailure | None:
     """Returns why the node has failed; None while it serves, or may still do so.
 
-    A node for which no pod is made does not fail: that says nothing about the revision (``podless``).
+    A node for which no pod is made, or whose pod lacks a Secret, does not fail: that says nothing about the revision
+    (``podless``).
     """
     node, pod = assignment.node, assignment.newest
     since = assignment.waits_since(timers.now)
@@ -98,6 +102,8 @@ def failure(assignment: Assignment, deadline: timedelta, timers: Timers) -> Node
         gone = f"node {node.name} went offline after its switch, and is not back after {deadline.total_seconds():.0f} s"
         return NodeFailure(node.name, reasons.NODE_LOST, gone) if is_over else None
     if pod is not None and pod.trouble is not None:
+        if pod.lacks_secret:
+            return None
         reason, message = pod.trouble
         if reason in AT_ONCE or (reason == reasons.CRASH_LOOP and pod.restarts >= CRASHES):
             return NodeFailure(node.name, reason, f"node {node.name}: {message}")

@@ -196,15 +196,17 @@ def failures_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[CellFai
 
 
 def podless_at_rest(fleet: Fleet, stable: str, timers: Timers) -> tuple[SetAside, ...]:
-    """Returns the nodes for which no pod of ``stable`` was made within the node timeout, or is refused."""
+    """Returns the nodes for which no pod of ``stable`` was made within the node timeout, or is refused or cannot
+    start."""
     deadline, refused = fleet.observation.spec.rollout.node_ready_timeout, refused_at_rest(fleet, stable)
-    told = {member.node.name: SetAside(member.node.name, f"no pod is made: {why.message}") for member, why in refused}
+    told = {member.node.name: SetAside(member.node.name, f"{why.what}: {why.message}") for member, why in refused}
     found = (podless(item, deadline, timers) for item in _on_their_way(fleet, stable, timers))
     return tuple((told | {item.node: item for item in found if item is not None and item.node not in told}).values())
 
 
 def refused_at_rest(fleet: Fleet, stable: str) -> tuple[tuple[Placed, Refusal], ...]:
-    """Returns the available nodes that were sent ``stable`` and get no pod, with Kubernetes' messages."""
+    """Returns the available nodes that were sent ``stable`` and get no pod, or none that can start, with Kubernetes'
+    messages."""
     if not fleet.observation.refusals:
         return ()
     sent = (item for item in fleet.placement.placed if item.is_available and _on_its_way(fleet, item, stable))

@@ -53,7 +53,7 @@ def _in_wave(trial: Trial) -> Move | None:
     if final:
         told = explain(final[0], SERVING_RESOURCES)
         message = f"{trial.where}: {len(final)} nodes get no pod of {trial.candidate}: {told}"
-        return trial.hold(reasons.POD_REFUSED, message, stalled=True)
+        return trial.hold(final[0].reason, message, stalled=True)
     if trial.entering:
         return _enter(trial)
     if not trial.switched:

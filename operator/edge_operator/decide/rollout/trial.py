@@ -120,7 +120,8 @@ class Trial:
         return sum(len(self.pods_of(cell)) == len(cell.members) for cell in self.switched)
 
     def refused(self) -> tuple[tuple[Placed, Refusal], ...]:
-        """Returns the nodes that were sent the candidate and get no pod, with Kubernetes' messages."""
+        """Returns the nodes that were sent the candidate and get no pod, or none that can start, with Kubernetes'
+        messages."""
         if not self.fleet.observation.refusals:
             return ()
         pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
@@ -131,7 +132,7 @@ class Trial:
     def troubles(self) -> str:
         """Returns why the first node that does not serve yet does not, if that is known, for a message."""
         for member, refusal in self.refused()[:1]:
-            return f"; {member.node.name}: no pod is made: {explain(refusal, SERVING_RESOURCES)}"
+            return f"; {member.node.name}: {refusal.what}: {explain(refusal, SERVING_RESOURCES)}"
         pulling = pulling_members(self.fleet, self.candidate, self.next_cells)
         for member in (*(member for cell in self.switched for member in cell.members), *pulling):
             for pod in self.fleet.observation.pods_on(member.node.name, self.candidate):

@@ -32,7 +32,7 @@ def _serving(context: PassContext, failures: tuple[CellFailure, ...], podless: t
     refused = [refusal for _, refusal in refused_at_rest(fleet, target) if refusal.is_final]
     if refused:
         told = explain(refused[0], SERVING_RESOURCES)
-        return words.stalled(reasons.POD_REFUSED, f"{target}: {len(refused)} nodes get no pod of it: {told}")
+        return words.stalled(refused[0].reason, f"{target}: {len(refused)} nodes get no pod of it: {told}")
     set_aside = [cell for cell in fleet.cells if cell.is_online and _is_set_aside(cell, without)]
     online = [cell for cell in fleet.cells if cell.is_online and not _is_set_aside(cell, without)]
     of_online = f"{len(online)} online {fleet.unit(len(online))}"

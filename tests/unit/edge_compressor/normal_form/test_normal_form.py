@@ -24,9 +24,9 @@ from tests.unit.edge_compressor.normal_form.graphs import (
 )
 
 SOURCES = Path(edge_compressor.__file__).parent
-LOADERS = {"models/normal_form/__init__.py", "models/onnx_model.py", "formats/onnx_files.py", "steps/spread.py"}
-"""The modules that normalise, that check before anything is loaded, that merge a folder into one file before that, and
-that open a file for quantization."""
+LOADERS = {"models/weight_files.py", "models/onnx_model.py", "steps/spread.py"}
+"""The modules that read graphs without their weights, that check before anything is loaded, and that open a file for
+quantization."""
 
 
 def put_in_order(proto: onnx.ModelProto, folder: Path) -> normal_form.InOrder:

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_compressor import evaluation
 from edge_compressor.models.magnitudes import share_out, smallest
+from edge_oci.layers import packed_bytes
 from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench, agreement, weights, zeros
 from tests.unit.edge_compressor.models import Array, Files
@@ -68,7 +68,7 @@ def test_a_pruned_model_stays_sparse_when_it_is_quantized_and_is_small_to_transf
     sparse, dense = bench.apply("QuantizeStatic", pruned), bench.apply("QuantizeStatic", residual)
     assert agreement(pruned.model, sparse) >= 0.9
     assert zeros(sparse) >= 0.79 > 0.1 > zeros(dense)
-    assert evaluation.zstd_size(sparse) < 0.75 * evaluation.zstd_size(dense)
+    assert packed_bytes(sparse) < 0.75 * packed_bytes(dense)
 
 
 def test_embeddings_are_pruned_when_they_are_named(bench: Bench, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from edge_compressor.datasets import Dataset
+from edge_compressor.models import runtime, weight_files
+from edge_compressor.models.onnx_model import check_model
 from edge_compressor.pipeline import Compressed
 from edge_compressor.progress import Progress
 from edge_compressor.steps import plan
@@ -263,3 +265,43 @@ def test_a_fixed_batch_is_refused_for_training(trainer: Trainer, tmp_path: Path)
     source = programs.save(programs.Network(), tmp_path / "fixed.pt2", dynamic=False)
     with pytest.raises(Stalled, match=r"exported for a batch of 2, .*dynamic_shapes"):
         trainer.apply("FineTune", source, **QUICK)
+
+
+def test_a_program_with_many_weights_becomes_a_graph_with_a_file_of_weights(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weight_files, "MAX_INSIDE_BYTES", 1000)
+    monkeypatch.setattr(weight_files, "SMALL_BYTES", 0)
+    made = program.to_onnx(site.source, tmp_path / "made.onnx", what="source", reason=reasons.SOURCE_INVALID)
+    model = check_model(made)
+    assert model.weight_files == ("made.onnx.data",)
+    graph = onnx.load(made, load_external_data=False).graph
+    assert any(weight_files.is_outside(tensor) for tensor in graph.initializer)
+
+
+class Words(torch.nn.Module):
+    """The mean of the embedded words of each text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 4)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        rows = self.table(ids) * mask[..., None]
+        answer: torch.Tensor = self.head(rows.sum(1) / mask.sum(1, keepdim=True))
+        return answer
+
+
+@pytest.mark.parametrize("largest", [None, 128])
+def test_every_open_dimension_of_a_program_stays_open(tmp_path: Path, largest: int | None) -> None:
+    module, given = Words().eval(), (torch.zeros(2, 7, dtype=torch.int64), torch.ones(2, 7))
+    batch, words = torch.export.Dim("batch"), torch.export.Dim("words", max=largest)
+    shapes = ({0: batch, 1: words}, {0: batch, 1: words})
+    torch.export.save(torch.export.export(module, given, dynamic_shapes=shapes), tmp_path / "m.pt2")
+    made = program.to_onnx(tmp_path / "m.pt2", tmp_path / "m.onnx", what="source", reason=reasons.SOURCE_INVALID)
+    model = check_model(made)
+    assert [tensor.shape for tensor in model.inputs] == [(-1, -1), (-1, -1)]
+    ids, mask = torch.randint(0, 50, (3, 11)), torch.ones(3, 11)
+    feeds = {"ids": ids.numpy(), "mask": mask.numpy()}
+    (answer,) = runtime.run(runtime.load(model), feeds)
+    assert np.allclose(answer, module(ids, mask).detach().numpy(), atol=1e-6)

@@ -85,7 +85,7 @@ def test_a_converter_that_writes_a_pickle_is_refused_before_anything_is_loaded(t
     with pytest.raises(Stalled) as caught:
         pod.compress()
     assert caught.value.reason == reasons.CONVERTER_FAILED
-    assert caught.value.message.startswith("what the converter wrote: it is a pickle, which can run any code")
+    assert caught.value.message.startswith("what the converter wrote: it is a pickle: it can run any code")
 
 
 def test_a_converters_log_ends_with_what_is_missing(tmp_path: Path, quiet: Progress) -> None:

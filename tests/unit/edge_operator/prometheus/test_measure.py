@@ -23,6 +23,8 @@ from aiohttp import web
 
 from edge_operator.decide.analysis import CHECKS, plan_checks
 from edge_operator.decide.analysis.checks.latency import BY_MINUTE
+from edge_operator.decide.analysis.checks.time_to_first_token import BY_MINUTE as FIRST_BY_MINUTE
+from edge_operator.decide.analysis.checks.time_to_first_token import TIMES
 from edge_operator.decide.analysis.golden_set import GoldenCount, golden_counts
 from edge_operator.decide.analysis.share_test import REQUESTS, REQUESTS_BY_MINUTE, WARM_UP_REQUESTS
 from edge_operator.decide.measurement import (
@@ -255,6 +257,48 @@ async def test_the_sums_over_minutes_are_those_of_the_counts_of_each_minute(addr
     slow = BY_MINUTE.moments(node, 0.1)
     assert slow is not None
     assert slow.complement() == pytest.approx(sums(grown[metrics.SERVER_ERROR]))
+
+
+FIRST_BUCKET = f"{metrics.FIRST_TOKEN_SECONDS}_bucket"
+for length, buckets in (("32", {"0.4": 7, "+Inf": 9}), ("512", {"0.4": 0, "+Inf": 5})):
+    for edge, count in buckets.items():
+        PAST.add(
+            FIRST_BUCKET,
+            labels("lengths", "camera-1", "m-2", "a", prompt=length, le=edge),
+            [(SINCE.timestamp() + LAST, count)],
+        )
+        counter(
+            FIRST_BUCKET,
+            "lengths",
+            "camera-1",
+            "m-1",
+            began=-7200,
+            seen=scrapes(-3595, 0),
+            rate=count,
+            le=edge,
+            prompt=length,
+        )
+
+
+async def test_times_to_the_first_token_are_counted_by_length_and_by_minute_together(address: str) -> None:
+    found = await measured(address, "lengths")
+    (trial,), (before,) = found.trial, found.baseline
+    assert TIMES.of(trial) == {"32": {0.4: 7, inf: 9}, "512": {0.4: 0, inf: 5}}
+    seconds = BEFORE + 3595
+    of_before = {"32": {0.4: 7 * seconds, inf: 9 * seconds}, "512": {0.4: 0, inf: 5 * seconds}}
+    assert TIMES.of(before) == of_before
+    moments = FIRST_BY_MINUTE.moments(before, 0.4)
+    assert moments is not None
+    assert moments.n / moments.k == pytest.approx((9 + 5) / 7)
+
+
+gauge(FIRST_BUCKET, 9, "falling-lengths", le="0.4", prompt="32")
+gauge(FIRST_BUCKET, 3, "falling-lengths", le="+Inf", prompt="32")
+
+
+async def test_buckets_of_one_length_that_contradict_each_other_name_their_node(address: str) -> None:
+    found = await measured(address, "falling-lengths")
+    assert found.contradictory == {"camera-1": "a histogram falls from one bucket to the next"}
 
 
 async def test_of_a_long_baseline_evenly_spaced_minutes_are_summed(

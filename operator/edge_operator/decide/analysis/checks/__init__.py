@@ -6,14 +6,24 @@ A new type needs a file with a ``CHECK`` and a line in ``CHECKS``.
 from typing import Any, Final
 
 from edge_operator.decide.analysis.check_type import CheckType, PlannedCheck
-from edge_operator.decide.analysis.checks import accuracy, error_rate, golden_agreement, latency, promql
+from edge_operator.decide.analysis.checks import (
+    accuracy,
+    error_rate,
+    golden_agreement,
+    inter_token_latency,
+    latency,
+    promql,
+    time_to_first_token,
+)
+from edgemodel import metrics
 from edgemodel.analysis import Analysis
 from edgemodel.digest import canonical_json
 from edgemodel.names import short_hash
 from edgemodel.setting_kinds import resolve
 
 CHECKS: Final[dict[str, CheckType[Any]]] = {
-    module.CHECK.type: module.CHECK for module in (error_rate, latency, golden_agreement, accuracy, promql)
+    module.CHECK.type: module.CHECK
+    for module in (error_rate, latency, time_to_first_token, inter_token_latency, golden_agreement, accuracy, promql)
 }
 
 
@@ -41,7 +51,7 @@ def checks_hash(analysis: Analysis) -> str:
     return short_hash(canonical_json(what).decode(), 10)
 
 
-def latency_edge(analysis: Analysis) -> float | None:
-    """Returns the first duration, in seconds, that a check requires as a bucket edge of the servers' histogram."""
-    edges = (check.latency_edge for check in plan_checks(analysis))
+def objective_edge(analysis: Analysis, metric: str = metrics.DURATION_SECONDS) -> float | None:
+    """Returns the first duration, in seconds, that a check requires as a bucket edge of the histogram ``metric``."""
+    edges = (check.edge_of(metric) for check in plan_checks(analysis))
     return next((edge for edge in edges if edge is not None), None)

@@ -1,8 +1,8 @@
 """The check ErrorRate compares the share of failed requests with the same nodes before their switch.
 
-A request fails if the server answers with an error of its own. A request that does not match the model (another input
-name, datatype or shape, or rejected values) may be a client's mistake as well as a candidate with changed inputs, so
-the check counts it separately, with the limit REFUSED_INCREASE.
+A request fails if the server answers with an error of its own, or breaks off a stream that it began with status 200. A
+request that does not match the model (another input name, datatype or shape, or rejected values) may be a client's
+mistake as well as a candidate with changed inputs, so the check counts it separately, with the limit REFUSED_INCREASE.
 """
 
 from dataclasses import dataclass
