@@ -27,6 +27,9 @@ STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {{
 {defaults}}}
 """The key of the settings of each type of step, and their defaults as a manifest has them."""
 
+STREAMING_STEPS: Final = frozenset({{{streaming}}})
+"""The types of steps that read one weight after the other, and hold no large model as a whole."""
+
 EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {{
 {tasks}}}
 """The settings of each task of evaluation, with their descriptions."""
@@ -56,6 +59,7 @@ def facts(tasks: Iterable[TaskType] = TASKS.values()) -> str:
     return _MODULE.format(
         reads="".join(f'    "{step.type}": {_texts(step.reads)},\n' for step in STEPS.values() if step.reads),
         defaults="".join(_defaults(step) for step in STEPS.values() if step.settings),
+        streaming=", ".join(f'"{step.type}"' for step in STEPS.values() if step.streams),
         tasks="".join(_task(task) for task in tasks),
         formats="".join(f'    "{one.name}": {_fact(one)},\n' for one in FORMATS.values()),
     )

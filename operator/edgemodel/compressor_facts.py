@@ -165,6 +165,9 @@ STEP_DEFAULTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 }
 """The key of the settings of each type of step, and their defaults as a manifest has them."""
 
+STREAMING_STEPS: Final = frozenset({"QuantizeWeights", "Convert"})
+"""The types of steps that read one weight after the other, and hold no large model as a whole."""
+
 EVALUATION_TASKS: Final[Mapping[str, Mapping[str, str]]] = {
     "Classification": {},
     "Detection": {},

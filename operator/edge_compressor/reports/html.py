@@ -127,7 +127,7 @@ def _confusions(evaluation: dict[str, Any]) -> str:
 
 def _steps(steps: Sequence[dict[str, Any]]) -> str:
     if not steps:
-        return "<p>None: the artifact is the source, bit for bit.</p>"
+        return "<p>None: nothing was compressed.</p>"
     rows = [
         (
             f"{step['name']} ({step['type']})",

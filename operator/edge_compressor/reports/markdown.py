@@ -159,7 +159,7 @@ def _changes(head: str, changes: list[str]) -> list[str]:
 
 def _steps(steps: list[dict[str, Any]], *, changed: bool) -> str:
     if not steps:
-        return "None." if changed else "None: the artifact is the source, bit for bit."
+        return "None." if changed else "None: nothing was compressed."
     rows: list[tuple[str, ...]] = [
         (
             step["name"],

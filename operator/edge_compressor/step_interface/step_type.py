@@ -82,6 +82,8 @@ class StepType:
     changes_function: bool = False
     """True if it trains or prunes, so that answers differ from the source's on purpose, and their error means
     nothing."""
+    streams: bool = False
+    """True if it reads one weight after the other, and holds no large model as a whole."""
     selects: bool = False
     """True if it selects with labelled samples, which the report then does not use."""
 

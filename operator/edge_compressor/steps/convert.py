@@ -305,4 +305,5 @@ STEP = StepType(
         "excludeNodes": EXCLUDE_NODES,
     },
     {ONNX: apply},
+    streams=True,
 )

@@ -507,4 +507,5 @@ STEP: Final = StepType(
         "excludeNodes": EXCLUDE_NODES,
     },
     {ONNX: apply},
+    streams=True,
 )

@@ -83,7 +83,8 @@ def job_resources(
     defaults = with_defaults(spec.job_image.name, {}, chart)
     if source_bytes is not None:
         needed = job_size.memory_bytes(source_bytes)
-        for which, size in (("requests", needed), ("limits", needed + job_size.PROGRAM_BYTES)):
+        peak = job_size.peak_bytes(source_bytes, _step_types(spec))
+        for which, size in (("requests", needed), ("limits", peak + job_size.PROGRAM_BYTES)):
             defaults[which]["memory"] = _at_least(defaults[which]["memory"], size)
     return _filled(spec.compression_job.resources, defaults)
 
@@ -99,7 +100,11 @@ def source_limit(spec: EdgeModelSpec, chart: Mapping[str, Resources]) -> int:
     given = spec.compression_job.resources
     is_named = any("memory" in (given.get(which) or {}) for which in ("requests", "limits"))
     memory = None if is_named else memory_limit(job_resources(spec, chart, None))
-    return job_size.largest_source(memory, int(amount(WORK_LIMIT)))
+    return job_size.largest_source(memory, int(amount(WORK_LIMIT)), _step_types(spec))
+
+
+def _step_types(spec: EdgeModelSpec) -> set[str]:
+    return {str(step.get("type")) for recipe in spec.request.recipes for step in recipe.steps}
 
 
 def requested_memory(resources: Resources) -> int:

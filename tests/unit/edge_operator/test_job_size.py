@@ -48,12 +48,18 @@ def test_memory_grows_less_once_one_tensor_is_handled_at_a_time(source: int, mem
     assert job_size.memory_bytes(source) == pytest.approx(memory)
 
 
-@given(st.integers(512 * MIB, 64 * 2**30), st.integers(2**30, 2**40))
-def test_the_largest_source_is_the_largest_for_which_there_is_room(memory: int, disk: int) -> None:
-    largest = job_size.largest_source(memory, disk)
+STEPS = st.sampled_from([(), ("QuantizeWeights",), ("QuantizeWeights", "QuantizeDynamic")])
+
+
+@given(st.integers(512 * MIB, 64 * 2**30), st.integers(2**30, 2**40), STEPS)
+def test_the_largest_source_is_the_largest_for_which_there_is_room(
+    memory: int, disk: int, steps: tuple[str, ...]
+) -> None:
+    largest = job_size.largest_source(memory, disk, steps)
 
     def fits(size: int) -> bool:
-        return job_size.memory_bytes(size) + job_size.PROGRAM_BYTES <= memory and job_size.disk_bytes(size) <= disk
+        peak = job_size.peak_bytes(size, steps) + job_size.PROGRAM_BYTES
+        return peak <= memory and job_size.disk_bytes(size) <= disk
 
     assert fits(largest) or largest == 0
     assert not fits(largest + 8)
@@ -63,7 +69,7 @@ def test_a_job_that_does_not_know_its_source_has_what_it_always_had_and_says_how
     made = job()
     assert container(made)["resources"]["limits"]["memory"] == "2Gi"
     assert work(made) == "8Gi"
-    assert limit(made) == job_size.largest_source(2 * 2**30, 8 * 2**30)
+    assert limit(made) == job_size.largest_source(2 * 2**30, 8 * 2**30, ())
 
 
 def test_a_job_that_knows_its_source_has_memory_and_disk_for_it() -> None:
@@ -81,10 +87,19 @@ def test_a_job_that_knows_its_source_has_memory_and_disk_for_it() -> None:
     )
 
 
+def test_a_step_that_holds_the_whole_model_has_a_higher_limit_and_the_same_request() -> None:
+    streaming, whole = (
+        container(job(GB, compression={"steps": [{"name": "one", "type": kind}]}))["resources"]
+        for kind in ("QuantizeWeights", "QuantizeDynamic")
+    )
+    assert streaming["requests"] == whole["requests"]
+    assert amount(streaming["limits"]["memory"]) < 3 * GB < 6 * GB < amount(whole["limits"]["memory"])
+
+
 def test_memory_that_the_spec_names_is_left_alone_and_only_the_disk_limits_the_source() -> None:
     compression = {"resources": {"limits": {"memory": "3Gi"}}}
     assert container(job(LARGE, compression=compression))["resources"]["limits"]["memory"] == "3Gi"
-    assert limit(job(compression=compression)) == job_size.largest_source(None, 8 * 2**30)
+    assert limit(job(compression=compression)) == job_size.largest_source(None, 8 * 2**30, ())
 
 
 # --- the second Job ---
