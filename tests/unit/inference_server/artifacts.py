@@ -205,6 +205,10 @@ def write_mlp(directory: Path, *, items: int = 16, wrong: int = 0, min_percent: 
 
 def write_text_artifact(directory: Path, said: str, **options: Any) -> Path:
     """Writes a model that generates ``said``, as ``write_text_model`` does, with a manifest."""
-    folder = write_text_model(directory, said, **options)
+    return with_manifest(write_text_model(directory, said, **options))
+
+
+def with_manifest(folder: Path) -> Path:
+    """Writes the manifest of the model that lies in ``folder`` now, and returns ``folder``."""
     (folder / "manifest.json").write_bytes(manifest_of(folder).encode())
     return folder

@@ -15,7 +15,7 @@ import pytest
 
 from edgemodel import metrics, reasons, serving
 from tests.support.text_models import TEMPLATE, TOKENS
-from tests.unit.inference_server.artifacts import write_text_artifact
+from tests.unit.inference_server.artifacts import with_manifest, write_text_artifact
 from tests.unit.inference_server.processes import (
     AS_IN_THE_IMAGE,
     DEADLINE_SECONDS,
@@ -126,7 +126,7 @@ def test_a_stream_that_breaks_after_its_status_is_a_server_error_by_which_a_cand
     rows = onnx.numpy_helper.to_array(embedding)[: TOKENS["c"]]
     embedding.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(rows), "embedding"))
     onnx.save(model, folder / "model.onnx")
-    with serving_process(folder, "--warm-up-seconds", "0") as server:
+    with serving_process(with_manifest(folder), "--warm-up-seconds", "0") as server:
         answer = server.request("POST", "/v1/completions", {"prompt": "a", "temperature": 0, "stream": True})
         assert answer.status == 200
         assert b'"text":"b"' in answer.body
