@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.support.text_models import CONTEXT, TOKENS, write_encoder, write_text_model
+from tests.unit.inference_server.artifacts import with_manifest
 from tests.unit.inference_server.processes import REPOSITORY, RunningServer, serving_process
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PAGE = REPOSITORY / "docs" / "serving" / "generation.md"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder: Path = write_text_model(tmp_path_factory.mktemp("text"), SAID)
-    with serving_process(folder) as server:
+    with serving_process(with_manifest(folder)) as server:
         yield server
 
 
@@ -86,7 +87,7 @@ def test_a_completion_goes_on(client: OpenAI) -> None:
 def test_embeddings_are_the_models_means(openai: Any, tmp_path: Path) -> None:
     folder = tmp_path / "e"
     table = write_encoder(folder, max_tokens=8)
-    with serving_process(folder) as server:
+    with serving_process(with_manifest(folder)) as server:
         client = client_of(openai, server)
         forms: tuple[Literal["float", "base64"], ...] = ("float", "base64")
         for form in forms:
