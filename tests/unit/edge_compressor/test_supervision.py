@@ -19,6 +19,8 @@ from edgemodel.job_input import JOB_INPUT_VARIABLE, JobInput, PublishTarget
 from tests.unit.edge_cli.commands import ROOT
 from tests.unit.edge_compressor.conftest import Files
 
+pytestmark = pytest.mark.slow
+
 SECONDS: Final = 120
 CRASHES: Final = {
     "segfault": ("ctypes.string_at(0)", "signal 11: native code used memory that is not its own"),

@@ -6,6 +6,8 @@ from edgemodel import reasons
 from tests.support.cells import cells_of
 from tests.support.simulation import Simulation, model_spec
 
+pytestmark = pytest.mark.slow
+
 SIZES = pytest.mark.parametrize(("size", "unit"), [(1, "node"), (3, "cell")], ids=["nodes", "cells"])
 
 

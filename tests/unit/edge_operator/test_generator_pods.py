@@ -18,6 +18,8 @@ from edgemodel.names import API_VERSION, LABEL_MODEL, LABEL_REVISION, LABEL_VARI
 from inference_server import settings
 from tests.support.simulation import SETTINGS, Simulation, built_once, model_spec
 
+pytestmark = pytest.mark.slow
+
 SECRET = {"name": "chat-keys", "key": "token"}
 NO_SECRET = 'MountVolume.SetUp failed for volume "api-key" : secret "chat-keys" not found'
 NO_KEY = 'MountVolume.SetUp failed for volume "api-key" : references non-existent secret key: token'

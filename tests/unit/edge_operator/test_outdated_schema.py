@@ -24,6 +24,8 @@ from edgemodel import reasons
 from edgemodel.names import API_VERSION, LABEL_MODEL, pin_key
 from tests.support.simulation import SETTINGS, Simulation
 
+pytestmark = pytest.mark.slow
+
 KEY = ("vision", "m")
 TIME = "2026-01-01T00:00:00Z"
 USER = {"manager": "kubectl", "operation": "Apply", "fieldsV1": {"f:spec": {"f:source": {"f:uri": {}}}}}

@@ -21,6 +21,8 @@ from tests.support import manifests
 from tests.support.simulation import Simulation, measured, model_spec
 from tests.unit.edge_operator.test_rollout_properties import VALIDATOR, _closed
 
+pytestmark = pytest.mark.slow
+
 EVERY_CAMERA = {"nodeSelector": {"edge": "camera"}, "maxLatencyMilliseconds": "20"}
 
 

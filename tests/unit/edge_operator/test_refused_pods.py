@@ -16,6 +16,8 @@ from edgemodel import reasons
 from edgemodel.names import API_VERSION, LABEL_MODEL, daemonset_name, pin_key
 from tests.support.simulation import SETTINGS, Simulation, model_spec
 
+pytestmark = pytest.mark.slow
+
 QUOTA = 'Error creating: pods "m-1-x7k2p" is forbidden: failed quota: q: must specify limits.cpu for: compress'
 EXCEEDED = (
     'Error creating: pods "m-1-default-abcde" is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, '

@@ -7,6 +7,8 @@ import pytest
 from edgemodel import reasons
 from tests.support.simulation import SETTINGS, Simulation, built_once
 
+pytestmark = pytest.mark.slow
+
 NEWER = "registry.example/server@sha256:" + "9" * 64
 
 

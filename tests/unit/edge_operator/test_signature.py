@@ -1,9 +1,13 @@
 """A candidate that would break the callers of stable reaches no node until the spec accepts its signature."""
 
+import pytest
+
 from edgemodel import reasons
 from edgemodel.artifact import Tensor
 from edgemodel.caller_signature import CallerSignature
 from tests.support.simulation import Simulation
+
+pytestmark = pytest.mark.slow
 
 Y = Tensor("y", "FP32", (-1, 3))
 FOUR = CallerSignature.of([Tensor("x", "FP32", (-1, 4))], [Y])

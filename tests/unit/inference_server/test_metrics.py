@@ -14,6 +14,8 @@ from inference_server.observability.metrics import Exposition, ModelMetrics
 from tests.unit.inference_server import artifacts
 from tests.unit.inference_server.processes import RunningServer, serving_process, until
 
+pytestmark = pytest.mark.slow
+
 IDENTITY = {
     "namespace": "factory",
     "model": "tiny",
