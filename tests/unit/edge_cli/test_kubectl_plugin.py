@@ -18,6 +18,8 @@ from edgemodel.version import VERSION
 from tests.support import simulation
 from tests.support.simulation import Simulation, built_once, model_spec
 
+pytestmark = pytest.mark.slow
+
 FAKE = """#!/bin/sh
 echo "$@" >> "$SAID"
 case "$1" in

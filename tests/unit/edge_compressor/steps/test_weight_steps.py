@@ -15,6 +15,8 @@ from tests.unit.edge_compressor import models
 from tests.unit.edge_compressor.bench import Bench, agreement, likeness, operators, weights, weights_by_type
 from tests.unit.edge_compressor.models import Files
 
+pytestmark = pytest.mark.slow
+
 GENTLE: dict[str, dict[str, Any]] = {
     "LowRank": {"rankPercent": 25},
     "PruneWeights": {"sparsityPercent": 5},
