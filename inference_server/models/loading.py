@@ -45,6 +45,9 @@ def read_manifest(path: Path, *, needs_manifest: bool = False) -> ArtifactManife
             return artifact_files.manifest_of(path)
         if not os.path.lexists(path):
             return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{path}: there is no such file or folder")
+        if not needs_manifest and not os.path.lexists(path / names.MANIFEST_FILE):
+            message = f"{path}: there is neither {names.MANIFEST_FILE} nor an ONNX file in it"
+            return LoadFailure(reasons.MODEL_LOAD_FAILED, f"{message}: give the folder that edgemodel compress wrote")
         path /= names.MANIFEST_FILE
         return ArtifactManifest.decode(read_bytes(path))
     except UnreadableFile as error:

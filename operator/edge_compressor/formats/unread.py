@@ -35,13 +35,12 @@ def _is_pickled_folder(path: Path) -> bool:
     return any(pickles) and not any(path.rglob("*.onnx"))
 
 
-_EXPORT: Final = (
-    "export it to ONNX first (optimum-cli export onnx, or the model builder of onnxruntime-genai), and give the folder "
-    "that this makes"
-)
 UNREAD: Final = (
     Unread(
-        "a GGUF", _is_gguf, f"the weights of llama.cpp are not read: take the model that it was made from, {_EXPORT}"
+        "a GGUF",
+        _is_gguf,
+        "the weights of llama.cpp are not read: give the model that it was made from, as a folder of Hugging Face "
+        "(config.json, tokenizer.json, safetensors) or of its export to ONNX",
     ),
     Unread(
         "a folder of Hugging Face whose weights are pickles (.bin, .pth)",

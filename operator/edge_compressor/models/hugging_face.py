@@ -29,7 +29,9 @@ def weight_files(folder: Path, *, what: str, reason: str = reasons.SOURCE_INVALI
     shards = _shards(index, what, reason)
     for shard, wanted in shards.items():
         if not (folder / shard).is_file():
-            message = f"{INDEX_FILE} names {shard}, which is not in the folder: {len(wanted)} weights are missing"
+            absent = [name for name in shards if not (folder / name).is_file()]
+            more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
+            message = f"{INDEX_FILE} names {shard}, which is not in the folder{more}: give all files of the model"
             raise Stalled(reason, f"{what}: {message}")
         found = check_safetensors(folder / shard, what=f"{what}: {shard}", reason=reason)
         if missing := sorted(wanted - found):

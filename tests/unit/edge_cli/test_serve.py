@@ -159,3 +159,12 @@ def test_a_name_that_no_url_can_have_is_refused(tmp_path: Path, name: str) -> No
     status, said = ended(write_model(tmp_path / f"{name}.onnx", 2.0))
     assert status == 3
     assert "rename the file, or give --model" in said
+
+
+def test_a_folder_that_holds_no_artifact_says_what_to_give(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    status, said = ended(tmp_path)
+    assert status == 3
+    assert (
+        "there is neither manifest.json nor an ONNX file in it: give the folder that edgemodel compress wrote" in said
+    )

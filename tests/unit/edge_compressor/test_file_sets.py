@@ -316,7 +316,7 @@ NOT_WHOLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "tokenizer broken": (lambda at: (at / "tokenizer.json").write_text("{"), "tokenizer.json is not JSON"),
     "two graphs": (lambda at: (at / "b.onnx").write_bytes(b"x"), "holds one .onnx file, this one: b.onnx, model.onnx"),
     "no graph": (lambda at: (at / "model.onnx").unlink(), "the folder holds no model"),
-    "a gguf": (lambda at: (at / "m.gguf").write_bytes(b"GGUF\3\0\0\0"), "it is a GGUF: .*onnxruntime-genai"),
+    "a gguf": (lambda at: (at / "m.gguf").write_bytes(b"GGUF\3\0\0\0"), "it is a GGUF: .*as a folder of Hugging Face"),
     "hugging face": (
         lambda at: ((at / "model.onnx").unlink(), weights.write(at / "model.safetensors", w=np.ones(3, np.float32))),
         r"config.json: architectures is left out: want one of LlamaForCausalLM, .*; export others to ONNX",

@@ -51,7 +51,7 @@ def test_whole_folders_are_whole(folder: Path, tmp_path: Path) -> None:
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "shard missing": (
         lambda at: (at / SHARDS[1]).unlink(),
-        f"{INDEX_FILE} names {SHARDS[1]}, which is not in the folder: 2 weights are missing",
+        f"{INDEX_FILE} names {SHARDS[1]}, which is not in the folder: give all files of the model",
     ),
     "shard cut short": (
         lambda at: os.truncate(at / SHARDS[0], (at / SHARDS[0]).stat().st_size - 100),
