@@ -8,7 +8,6 @@ build/bench/compression.json; a run of some parts keeps the file's results of th
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -22,11 +21,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT / "operator"), str(ROOT)]
 )  # the memory of the processes that candidates run in
 
-import onnxruntime  # noqa: E402 - the path is set now
 
-from edge_compressor.models import runtime  # noqa: E402
 from edge_compressor.progress import Progress  # noqa: E402
 from tests.bench import compression_auto, compression_fashion, compression_models, compression_speech  # noqa: E402
+from tests.bench.parts import write_parts  # noqa: E402
 from tests.bench.prerequisites import Prerequisite, require  # noqa: E402
 from tests.bench.progress import progress  # noqa: E402
 from tests.bench.report import show_targets  # noqa: E402
@@ -103,22 +101,8 @@ def main() -> None:
             own.mkdir()
             targets, runs = PARTS[name](own, options, told)
             parts[name] = {"targets": targets, "runs": [asdict(run) for run in runs]}
-            write(parts)
+            write_parts(REPORT, parts)
     show_targets([item for name in options.parts for item in parts[name]["targets"]])
-
-
-def write(parts: dict[str, Any]) -> None:
-    """Writes the figures of all parts, with the machine that they are from."""
-    hardware = runtime.hardware()
-    sets = ", ".join(hardware["instructionSets"])
-    whole = {
-        "targets": [item for part in parts.values() for item in part["targets"]],
-        "machine": f"{platform.machine()}, {hardware['processor']} ({sets}), {os.cpu_count()} processors, "
-        f"onnxruntime {onnxruntime.__version__}",
-        "runs": [run for part in parts.values() for run in part["runs"]],
-        "parts": parts,
-    }
-    REPORT.write_text(json.dumps(whole, indent=1))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ writes build/bench/language.json; a run of some parts keeps the file's results o
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,9 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "operator")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "operator"), str(ROOT)])  # of the processes that judge a model
 
-import onnxruntime  # noqa: E402 - the path is set now
 
-from edge_compressor.models import runtime  # noqa: E402
 from edge_compressor.progress import Progress  # noqa: E402
 from tests.bench import (  # noqa: E402
     language_contention,
@@ -37,6 +34,7 @@ from tests.bench import (  # noqa: E402
     language_speed,
     language_text,
 )
+from tests.bench.parts import write_parts  # noqa: E402
 from tests.bench.prerequisites import Prerequisite, Processors, require  # noqa: E402
 from tests.bench.progress import progress  # noqa: E402
 from tests.bench.report import FOLDER, show_targets  # noqa: E402
@@ -97,25 +95,10 @@ def main() -> None:
             targets, runs = PARTS[name](models, own, options, told)
             about = {"rounds": options.rounds, "quick": options.quick}
             parts[name] = {**about, "targets": targets, "runs": [asdict(run) for run in runs]}
-            write(parts)
+            write_parts(REPORT, parts)
             show_targets(targets)
             if options.quick or options.rounds < ROUNDS:
                 print(f"this is no verdict, which needs {ROUNDS} rounds of whole texts")
-
-
-def write(parts: dict[str, Any]) -> None:
-    """Writes the figures of all parts, with the machine that they are from."""
-    hardware = runtime.hardware()
-    sets = ", ".join(hardware["instructionSets"])
-    whole = {
-        "targets": [item for part in parts.values() for item in part["targets"]],
-        "machine": f"{platform.machine()}, {hardware['processor']} ({sets}), {os.cpu_count()} processors, "
-        f"onnxruntime {onnxruntime.__version__}",
-        "runs": [run for part in parts.values() for run in part["runs"]],
-        "parts": parts,
-    }
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(whole, indent=1))
 
 
 if __name__ == "__main__":
